@@ -1,0 +1,314 @@
+//! Configuration: environment variables only, one struct per concern, read once.
+//!
+//! [`Reader`] looks variables up through a closure, so that tests pass a map and nothing but the entry points
+//! touches the process environment. It collects every problem before any is reported.
+
+mod variables;
+
+use std::{cell::RefCell, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+pub use variables::{VARIABLES, Variable, env_example};
+
+use crate::secret::Secret;
+
+/// Everything that can be configured.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where Postgres is.
+    pub database: DatabaseConfig,
+    /// How job ids travel from dispatcher to worker.
+    pub delivery: DeliveryConfig,
+    /// Where files are kept.
+    pub storage: StorageConfig,
+    /// The HTTP API.
+    pub http: HttpConfig,
+    /// The worker's slots and patience.
+    pub worker: WorkerConfig,
+    /// Outgoing requests to addresses that users supply.
+    pub fetch: FetchConfig,
+    /// Log lines.
+    pub log: LogConfig,
+}
+
+/// Where Postgres is.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// `DATABASE_URL`; without it the `gristmill` command runs a private Postgres.
+    pub url: Option<Secret>,
+    /// The most connections this process holds.
+    pub max_connections: u32,
+    /// The `bin` folder of the installation that the private Postgres must use, if one is named.
+    pub private_bin: Option<PathBuf>,
+}
+
+/// How job ids travel.
+#[derive(Debug, Clone)]
+pub struct DeliveryConfig {
+    /// `REDIS_URL`; without it ids travel through a channel inside the process.
+    pub redis_url: Option<Secret>,
+    /// What every Redis key of this installation starts with.
+    pub prefix: String,
+    /// How many dispatched jobs may wait in the delivery per queue; the backlog stays in Postgres.
+    pub window: u32,
+}
+
+/// Where files are kept.
+#[derive(Debug, Clone)]
+pub struct StorageConfig {
+    /// The folder for everything local: private Postgres, files, the first key.
+    pub data_dir: PathBuf,
+    /// The S3 bucket for files, if they are not to be kept under `data_dir`.
+    pub bucket: Option<BucketConfig>,
+}
+
+/// An S3 bucket. Credentials come by the ordinary AWS chain (environment, profile, instance role).
+#[derive(Debug, Clone)]
+pub struct BucketConfig {
+    /// The bucket's name.
+    pub name: String,
+    /// What every object's key starts with.
+    pub prefix: String,
+    /// The address of an S3-compatible server, if it is not AWS.
+    pub endpoint: Option<String>,
+    /// The region.
+    pub region: String,
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// The address to listen on.
+    pub bind: SocketAddr,
+    /// The largest file that may be uploaded, in bytes.
+    pub max_upload_bytes: u64,
+    /// Where a separate worker or scheduler process answers `/healthz`, `/readyz` and `/metrics`.
+    pub health_bind: Option<SocketAddr>,
+}
+
+/// The worker's slots and patience.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// Jobs that run at once per queue: `ingest`, `ai`, `io`, `default`.
+    pub slots: [usize; 4],
+    /// How long a claim holds without a heartbeat.
+    pub lease: Duration,
+    /// How long running jobs may go on after the process was asked to stop.
+    pub grace: Duration,
+}
+
+/// Outgoing requests to addresses that users supply.
+#[derive(Debug, Clone)]
+pub struct FetchConfig {
+    /// Networks that may be reached although they are private, in CIDR notation.
+    pub allow: Vec<String>,
+    /// The contact address in our `User-Agent`.
+    pub contact: String,
+}
+
+/// Log lines.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// A filter in the syntax of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+    /// How lines are written.
+    pub format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// JSON unless standard error is a terminal.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// Readable text.
+    Text,
+}
+
+impl Config {
+    /// Reads the process environment.
+    ///
+    /// # Errors
+    /// Every variable that is wrong, all at once.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the process environment")]
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads variables through `lookup`.
+    ///
+    /// # Errors
+    /// Every variable that is wrong, all at once.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let reader = Reader { lookup: &lookup, problems: RefCell::default() };
+        let config = Self {
+            database: DatabaseConfig::read(&reader),
+            delivery: DeliveryConfig::read(&reader),
+            storage: StorageConfig::read(&reader),
+            http: HttpConfig::read(&reader),
+            worker: WorkerConfig::read(&reader),
+            fetch: FetchConfig::read(&reader),
+            log: LogConfig::read(&reader),
+        };
+        let problems = reader.problems.into_inner();
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
+    }
+}
+
+impl DatabaseConfig {
+    fn read(env: &Reader<'_>) -> Self {
+        Self {
+            url: env.url("DATABASE_URL", &["postgres", "postgresql"]),
+            max_connections: env.number("GRISTMILL_DATABASE_CONNECTIONS", 2, 1_000),
+            private_bin: env.text("GRISTMILL_POSTGRES_BIN").map(PathBuf::from),
+        }
+    }
+}
+
+impl DeliveryConfig {
+    fn read(env: &Reader<'_>) -> Self {
+        Self {
+            redis_url: env.url("REDIS_URL", &["redis", "rediss"]),
+            prefix: env.required("GRISTMILL_REDIS_PREFIX"),
+            window: env.number("GRISTMILL_WINDOW", 1, 10_000),
+        }
+    }
+}
+
+impl StorageConfig {
+    fn read(env: &Reader<'_>) -> Self {
+        let bucket = env.text("S3_BUCKET").map(|name| BucketConfig {
+            name,
+            prefix: env.text("S3_PREFIX").unwrap_or_default(),
+            endpoint: env.text("S3_ENDPOINT"),
+            region: env.required("AWS_REGION"),
+        });
+        Self { data_dir: PathBuf::from(env.required("GRISTMILL_DATA_DIR")), bucket }
+    }
+}
+
+impl HttpConfig {
+    fn read(env: &Reader<'_>) -> Self {
+        // Hosting platforms say only a port, and expect every interface to be listened on.
+        let port: Option<u16> = env.parsed("PORT");
+        let named: Option<SocketAddr> = env.parsed("GRISTMILL_BIND");
+        let bind = match (named, port) {
+            (Some(bind), _) => bind,
+            (None, Some(port)) => SocketAddr::from(([0, 0, 0, 0], port)),
+            (None, None) => SocketAddr::from(([127, 0, 0, 1], 7171)),
+        };
+        let megabytes: u64 = env.number("GRISTMILL_MAX_UPLOAD_MB", 1, 10_000);
+        Self { bind, max_upload_bytes: megabytes * 1024 * 1024, health_bind: env.parsed("GRISTMILL_HEALTH_BIND") }
+    }
+}
+
+impl WorkerConfig {
+    fn read(env: &Reader<'_>) -> Self {
+        let slots = ["GRISTMILL_SLOTS_INGEST", "GRISTMILL_SLOTS_AI", "GRISTMILL_SLOTS_IO", "GRISTMILL_SLOTS_DEFAULT"];
+        Self {
+            slots: slots.map(|name| env.number(name, 0, 10_000)),
+            lease: Duration::from_secs(env.number("GRISTMILL_LEASE_S", 3, 3_600)),
+            grace: Duration::from_secs(env.number("GRISTMILL_GRACE_S", 0, 3_600)),
+        }
+    }
+}
+
+impl FetchConfig {
+    fn read(env: &Reader<'_>) -> Self {
+        let allow = env.text("GRISTMILL_FETCH_ALLOW").unwrap_or_default();
+        Self {
+            allow: allow.split(',').map(str::trim).filter(|network| !network.is_empty()).map(str::to_owned).collect(),
+            contact: env.required("GRISTMILL_FETCH_CONTACT"),
+        }
+    }
+}
+
+impl LogConfig {
+    fn read(env: &Reader<'_>) -> Self {
+        let format = match env.required("GRISTMILL_LOG_FORMAT").as_str() {
+            "auto" => LogFormat::Auto,
+            "json" => LogFormat::Json,
+            "text" => LogFormat::Text,
+            _ => {
+                env.problem("GRISTMILL_LOG_FORMAT");
+                LogFormat::Auto
+            }
+        };
+        Self { filter: env.required("GRISTMILL_LOG"), format }
+    }
+}
+
+/// Every variable that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The names, in the order they were read.
+    pub problems: Vec<&'static str>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} problem(s):", self.problems.len())?;
+        for name in &self.problems {
+            let variable = variables::find(name);
+            write!(f, "\n  {name}: expected {}, for example {name}={}", variable.form, variable.example)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Looks variables up and collects what is wrong with them. An empty value counts as not set.
+struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    problems: RefCell<Vec<&'static str>>,
+}
+
+impl Reader<'_> {
+    fn problem(&self, name: &str) {
+        self.problems.borrow_mut().push(variables::find(name).name);
+    }
+
+    /// The value, or the variable's default if it has one.
+    fn text(&self, name: &str) -> Option<String> {
+        let set = (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        set.or_else(|| variables::find(name).default.map(str::to_owned))
+    }
+
+    /// The value of a variable that has a default.
+    fn required(&self, name: &str) -> String {
+        self.text(name).unwrap_or_default()
+    }
+
+    fn parsed<T: FromStr>(&self, name: &str) -> Option<T> {
+        let text = self.text(name)?;
+        let value = text.parse().ok();
+        if value.is_none() {
+            self.problem(name);
+        }
+        value
+    }
+
+    fn number<T: FromStr + PartialOrd + Copy>(&self, name: &str, least: T, most: T) -> T {
+        match self.parsed::<T>(name) {
+            Some(value) if value >= least && value <= most => value,
+            Some(_) => {
+                self.problem(name);
+                least
+            }
+            None => least,
+        }
+    }
+
+    fn url(&self, name: &str, schemes: &[&str]) -> Option<Secret> {
+        let text = self.text(name)?;
+        if !schemes.iter().any(|scheme| text.starts_with(&format!("{scheme}://"))) {
+            self.problem(name);
+            return None;
+        }
+        Some(Secret::new(text))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Every environment variable Gristmill reads: the list that `.env.example` and error messages are made from.
+
+/// One environment variable.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in a sentence.
+    pub about: &'static str,
+    /// What a value must look like.
+    pub form: &'static str,
+    /// A valid value.
+    pub example: &'static str,
+    /// What holds when it is not set.
+    pub default: Option<&'static str>,
+}
+
+const fn variable(
+    name: &'static str,
+    about: &'static str,
+    form: &'static str,
+    example: &'static str,
+    default: Option<&'static str>,
+) -> Variable {
+    Variable { name, about, form, example, default }
+}
+
+/// Every variable, in the order `.env.example` shows them.
+pub const VARIABLES: &[Variable] = &[
+    variable(
+        "DATABASE_URL",
+        "Postgres 15 or later with pgvector 0.7 or later. Without it `gristmill up` runs a private Postgres under the data folder.",
+        "a URL that starts with postgres:// or postgresql://",
+        "postgres://gristmill:secret@localhost:5432/gristmill",
+        None,
+    ),
+    variable(
+        "GRISTMILL_DATABASE_CONNECTIONS",
+        "The most Postgres connections one process holds.",
+        "a number from 2 to 1000",
+        "20",
+        Some("20"),
+    ),
+    variable(
+        "GRISTMILL_POSTGRES_BIN",
+        "The bin folder of the Postgres installation that the private Postgres uses; found or fetched by itself otherwise.",
+        "a folder that holds initdb and postgres",
+        "/usr/lib/postgresql/17/bin",
+        None,
+    ),
+    variable(
+        "REDIS_URL",
+        "Redis 7 or later, which carries job ids between processes. Without it they travel inside one process (`gristmill up` only).",
+        "a URL that starts with redis:// or rediss://",
+        "redis://localhost:6379",
+        None,
+    ),
+    variable(
+        "GRISTMILL_REDIS_PREFIX",
+        "What every Redis key starts with; give each installation on a shared Redis its own.",
+        "a short word",
+        "gristmill",
+        Some("gristmill"),
+    ),
+    variable(
+        "GRISTMILL_WINDOW",
+        "How many dispatched jobs wait in the delivery per queue; the rest of a backlog stays in Postgres.",
+        "a number from 1 to 10000",
+        "1000",
+        Some("1000"),
+    ),
+    variable(
+        "GRISTMILL_DATA_DIR",
+        "The folder for the private Postgres, files and the first API key.",
+        "a folder",
+        "/var/lib/gristmill",
+        Some("./data"),
+    ),
+    variable(
+        "S3_BUCKET",
+        "Keeps files in this S3 bucket instead of the data folder. Credentials come by the ordinary AWS chain.",
+        "a bucket's name",
+        "gristmill-files",
+        None,
+    ),
+    variable("S3_PREFIX", "What every object's key in the bucket starts with.", "a path", "production", None),
+    variable(
+        "S3_ENDPOINT",
+        "The address of an S3-compatible server (MinIO, R2, Ceph), if it is not AWS.",
+        "a URL",
+        "http://localhost:9000",
+        None,
+    ),
+    variable("AWS_REGION", "The bucket's region.", "a region's name", "eu-central-1", Some("us-east-1")),
+    variable(
+        "GRISTMILL_BIND",
+        "The address the API listens on.",
+        "an address and a port",
+        "127.0.0.1:7171",
+        None,
+    ),
+    variable(
+        "PORT",
+        "Listens on this port of every interface when GRISTMILL_BIND is not set, as hosting platforms expect.",
+        "a port number",
+        "8080",
+        None,
+    ),
+    variable(
+        "GRISTMILL_HEALTH_BIND",
+        "Where separate worker and scheduler processes answer /healthz, /readyz and /metrics.",
+        "an address and a port",
+        "0.0.0.0:9171",
+        None,
+    ),
+    variable(
+        "GRISTMILL_MAX_UPLOAD_MB",
+        "The largest file that may be uploaded, in MiB.",
+        "a number from 1 to 10000",
+        "100",
+        Some("100"),
+    ),
+    variable(
+        "GRISTMILL_SLOTS_INGEST",
+        "Jobs of the queue `ingest` (reading documents; CPU) that one worker runs at once.",
+        "a number from 0 to 10000",
+        "2",
+        Some("2"),
+    ),
+    variable(
+        "GRISTMILL_SLOTS_AI",
+        "Jobs of the queue `ai` (model calls) that one worker runs at once.",
+        "a number from 0 to 10000",
+        "8",
+        Some("8"),
+    ),
+    variable(
+        "GRISTMILL_SLOTS_IO",
+        "Jobs of the queue `io` (feeds, webhooks) that one worker runs at once.",
+        "a number from 0 to 10000",
+        "16",
+        Some("16"),
+    ),
+    variable(
+        "GRISTMILL_SLOTS_DEFAULT",
+        "Jobs of the queue `default` that one worker runs at once.",
+        "a number from 0 to 10000",
+        "8",
+        Some("8"),
+    ),
+    variable(
+        "GRISTMILL_LEASE_S",
+        "Seconds after which a job whose worker gave no sign of life runs again elsewhere.",
+        "a number from 3 to 3600",
+        "30",
+        Some("30"),
+    ),
+    variable(
+        "GRISTMILL_GRACE_S",
+        "Seconds that running jobs may go on after the process was asked to stop; then they are given back.",
+        "a number from 0 to 3600",
+        "5",
+        Some("5"),
+    ),
+    variable(
+        "GRISTMILL_FETCH_ALLOW",
+        "Private networks that feeds and URL documents may be fetched from, in CIDR notation, separated by commas.",
+        "networks such as 10.1.0.0/16",
+        "10.1.0.0/16,fd00::/8",
+        None,
+    ),
+    variable(
+        "GRISTMILL_FETCH_CONTACT",
+        "A URL or address in our User-Agent, by which a site's owner can reach you.",
+        "a URL or an e-mail address",
+        "https://example.org/bot",
+        Some("https://github.com/gristmill/gristmill"),
+    ),
+    variable(
+        "GRISTMILL_LOG",
+        "Which log lines are written, as a filter of levels by module.",
+        "a filter such as info,gristmill_engine=debug",
+        "info,gristmill_engine=debug",
+        Some(crate::telemetry::DEFAULT_FILTER),
+    ),
+    variable(
+        "GRISTMILL_LOG_FORMAT",
+        "How log lines are written; auto is text on a terminal and json elsewhere.",
+        "auto, json or text",
+        "json",
+        Some("auto"),
+    ),
+];
+
+/// The variable called `name`. Asking for one that is not in the list is a mistake in this crate, which its tests find.
+pub(super) fn find(name: &str) -> &'static Variable {
+    VARIABLES.iter().find(|variable| variable.name == name).expect("every variable that is read is in VARIABLES")
+}
+
+/// The text of `.env.example`.
+pub fn env_example() -> String {
+    let mut text = String::from("# Every variable Gristmill reads. None is needed for `gristmill up`.\n");
+    for variable in VARIABLES {
+        let value = variable.default.unwrap_or(variable.example);
+        text.push_str(&format!("\n# {}\n# {}.\n#{}={value}\n", variable.about, capitalised(variable.form), variable.name));
+    }
+    text
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}

@@ -1,0 +1,188 @@
+//! A worker's pulse: leases are renewed, progress and log lines written, cancellations noticed.
+//!
+//! One task per worker process does this for all jobs it runs, in one statement each.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::StreamExt as _;
+use gristmill_core::ids::JobId;
+use gristmill_store::{
+    Result,
+    db::{Tx as _, sql},
+    workers,
+};
+use sea_orm::FromQueryResult;
+use serde_json::{Value as Json, json};
+use tokio::{sync::Notify, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Engine,
+    ctx::Attempt,
+    events::{self, Event, storable},
+};
+
+/// What jobs say of their progress is collected for so long.
+const NOTES_EVERY: Duration = Duration::from_millis(200);
+
+/// The jobs a worker process runs.
+#[derive(Debug, Default)]
+pub(crate) struct Running {
+    attempts: Mutex<HashMap<JobId, Arc<Attempt>>>,
+    pub(crate) noted: Arc<Notify>,
+}
+
+impl Running {
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Arc<Attempt>>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, attempt: &Arc<Attempt>) {
+        self.lock().insert(attempt.job.id, attempt.clone());
+    }
+
+    /// Forgets an attempt, unless a later one of the same job took its place.
+    pub(crate) fn remove(&self, attempt: &Arc<Attempt>) {
+        let mut attempts = self.lock();
+        if attempts.get(&attempt.job.id).is_some_and(|running| Arc::ptr_eq(running, attempt)) {
+            attempts.remove(&attempt.job.id);
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Attempt>> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn get(&self, job: JobId) -> Option<Arc<Attempt>> {
+        self.lock().get(&job).cloned()
+    }
+}
+
+/// Beats until `stop`.
+pub(crate) async fn beat(
+    engine: Engine,
+    running: Arc<Running>,
+    lease: Duration,
+    worker: workers::Worker,
+    stop: CancellationToken,
+) {
+    let mut announcements = engine.delivery().announcements();
+    let mut beats = tokio::time::interval(lease / 3);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let done = tokio::select! {
+            () = stop.cancelled() => break,
+            _ = beats.tick() => {
+                let attempts = running.all();
+                async { renew(&engine, lease, &attempts).await?; note_alive(&engine, &worker).await }.await
+            }
+            // Something about one of our jobs changed: perhaps somebody called it off.
+            Some(job) = announcements.next() => match running.get(job) {
+                Some(attempt) => renew(&engine, lease, &[attempt]).await,
+                None => Ok(()),
+            },
+            () = running.noted.notified() => {
+                tokio::time::sleep(NOTES_EVERY).await;
+                write_notes(&engine, &running.all()).await
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "leases and progress cannot be written; trying again");
+        }
+    }
+    let gone = async {
+        let tx = engine.db().system().await?;
+        workers::gone(&tx, worker.id).await?;
+        tx.commit().await
+    };
+    if let Err(error) = gone.await {
+        tracing::warn!(%error, "the worker could not be signed off; it will count as silent");
+    }
+}
+
+async fn note_alive(engine: &Engine, worker: &workers::Worker) -> Result<()> {
+    let tx = engine.db().system().await?;
+    workers::seen(&tx, worker).await?;
+    tx.commit().await
+}
+
+#[derive(FromQueryResult)]
+struct Beat {
+    id: uuid::Uuid,
+    mine: bool,
+    called_off: bool,
+}
+
+/// Renews leases and tells attempts what became of their jobs. A row that somebody has locked is left as it is: it is
+/// being finished or called off, and whoever locked it keeps the sweeper away too.
+async fn renew(engine: &Engine, lease: Duration, attempts: &[Arc<Attempt>]) -> Result<()> {
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<uuid::Uuid> = attempts.iter().map(|attempt| attempt.job.id.uuid()).collect();
+    let fences: Vec<i64> = attempts.iter().map(|attempt| attempt.job.fence).collect();
+    let tx = engine.db().system().await?;
+    let beats: Vec<Beat> = tx
+        .all(sql(
+            "WITH asked AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS a(id, fence)),
+             held AS MATERIALIZED (
+                 SELECT j.id FROM asked a JOIN jobs j ON j.id = a.id AND j.fence = a.fence AND j.state = 'running'
+                 ORDER BY j.id FOR UPDATE OF j SKIP LOCKED),
+             renewed AS (
+                 UPDATE jobs SET lease_until = now() + make_interval(secs => $3) FROM held WHERE jobs.id = held.id)
+             SELECT a.id, j.id IS NOT NULL AS mine, j.cancel_requested_at IS NOT NULL AS called_off
+             FROM asked a LEFT JOIN jobs j ON j.id = a.id AND j.fence = a.fence AND j.state = 'running'",
+            [ids.into(), fences.into(), lease.as_secs_f64().into()],
+        ))
+        .await?;
+    tx.commit().await?;
+    for attempt in attempts {
+        let Some(beat) = beats.iter().find(|beat| beat.id == attempt.job.id.uuid()) else { continue };
+        if beat.called_off {
+            attempt.called_off.cancel();
+        }
+        if !beat.mine {
+            attempt.lost.cancel();
+        }
+    }
+    Ok(())
+}
+
+/// Writes what jobs said about themselves since the last time.
+async fn write_notes(engine: &Engine, attempts: &[Arc<Attempt>]) -> Result<()> {
+    let (mut rows, mut happened, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
+    for attempt in attempts {
+        let (job, notes) = (&attempt.job, attempt.take_notes());
+        if notes.progress.is_none() && notes.log.is_empty() {
+            continue;
+        }
+        jobs.push(job.id);
+        let event = |name, data| Event { org: job.org_id, job: job.id, name, attempt: job.attempt, data };
+        happened.extend(notes.log.into_iter().map(|line| event("log", line)));
+        if let Some(progress) = notes.progress {
+            rows.push(json!({ "id": job.id.uuid(), "fence": job.fence, "progress": progress }));
+            happened.push(event("progress", progress));
+        }
+    }
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let tx = engine.db().system().await?;
+    tx.execute(sql(
+        "UPDATE jobs SET progress = said.progress FROM (
+             SELECT j.id, s.progress FROM jsonb_to_recordset($1) AS s(id uuid, fence bigint, progress jsonb)
+             JOIN jobs j ON j.id = s.id AND j.fence = s.fence AND j.state = 'running'
+             ORDER BY j.id FOR UPDATE OF j SKIP LOCKED) AS said
+         WHERE jobs.id = said.id",
+        [storable(Json::Array(rows)).into()],
+    ))
+    .await?;
+    events::write(&tx, &happened).await?;
+    tx.commit().await?;
+    engine.announce(&jobs).await;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The states of a job and the moves between them: one table, and what it does not list does not happen.
+
+use std::{fmt, str::FromStr};
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Its time has not come, be it a delay that was asked for or a pause before the next attempt.
+    Scheduled,
+    /// It may run as soon as a slot is free.
+    Queued,
+    /// A worker runs it.
+    Running,
+    /// It did what it should.
+    Succeeded,
+    /// It gave up: attempts used up, or an error that trying again cannot mend.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+}
+
+/// What moves a job from one state to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Move {
+    /// Its time has come.
+    Due,
+    /// Somebody wants it now.
+    Promote,
+    /// A worker takes it.
+    Claim,
+    /// It returned a value.
+    Succeed,
+    /// It failed and may be tried again later, or asked to be left alone for a while.
+    Postpone,
+    /// It failed for good.
+    Fail,
+    /// It is called off.
+    Cancel,
+    /// Its worker gives it back, or died.
+    Release,
+    /// Somebody wants a job that is over to run once more.
+    Retry,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 6] =
+        [Self::Scheduled, Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
+
+    /// Its name in the database and over HTTP.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// True once nothing more happens by itself.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+
+    /// Where `by` leads from here; `None` where it is not allowed.
+    pub const fn after(self, by: Move) -> Option<Self> {
+        Some(match (self, by) {
+            (Self::Scheduled, Move::Due | Move::Promote) => Self::Queued,
+            (Self::Queued, Move::Claim) => Self::Running,
+            (Self::Running, Move::Succeed) => Self::Succeeded,
+            (Self::Running, Move::Postpone) => Self::Scheduled,
+            (Self::Running, Move::Fail) => Self::Failed,
+            (Self::Running, Move::Release) => Self::Queued,
+            (Self::Scheduled | Self::Queued | Self::Running, Move::Cancel) => Self::Cancelled,
+            (Self::Failed | Self::Cancelled, Move::Retry) => Self::Queued,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that no state has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no job state \"{0}\"; the states are scheduled, queued, running, succeeded, failed and cancelled")]
+pub struct UnknownState(pub String);
+
+impl FromStr for State {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        Self::ALL.into_iter().find(|state| state.name() == text).ok_or_else(|| UnknownState(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Move, State};
+
+    const MOVES: [Move; 9] = [
+        Move::Due,
+        Move::Promote,
+        Move::Claim,
+        Move::Succeed,
+        Move::Postpone,
+        Move::Fail,
+        Move::Cancel,
+        Move::Release,
+        Move::Retry,
+    ];
+
+    #[test]
+    fn what_is_over_moves_only_when_somebody_retries_it() {
+        for state in State::ALL.into_iter().filter(|state| state.is_over()) {
+            let out: Vec<_> = MOVES.into_iter().filter(|by| state.after(*by).is_some()).collect();
+            let expected = if state == State::Succeeded { vec![] } else { vec![Move::Retry] };
+            assert_eq!(out, expected, "{state}");
+        }
+    }
+
+    #[test]
+    fn only_a_queued_job_is_claimed_and_only_a_running_one_succeeds() {
+        for state in State::ALL {
+            assert_eq!(state.after(Move::Claim).is_some(), state == State::Queued);
+            assert_eq!(state.after(Move::Succeed).is_some(), state == State::Running);
+        }
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for state in State::ALL {
+            assert_eq!(state.name().parse(), Ok(state));
+        }
+        assert!("lost".parse::<State>().is_err());
+    }
+}

@@ -1,0 +1,302 @@
+//! A worker process: apalis workers take ids as slots come free; jobs run on the process' own tasks.
+//!
+//! Of apalis this uses the runtime: backends, worker, monitor. A worker's leaf service takes one of its queue's slots
+//! before apalis may fetch, so nothing is fetched that cannot run; it hands the job to a task of the process and is
+//! done with it, so that nothing that happens inside apalis can end a job half-way.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use apalis::prelude::{BoxDynError, Monitor, Task, WorkerBuilder};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use gristmill_core::ids::{JobId, WorkerId};
+use gristmill_store::workers;
+use serde_json::{Map, Value as Json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{
+    sync::{CancellationToken, PollSemaphore},
+    task::TaskTracker,
+};
+
+use crate::{
+    Engine,
+    claim::{self, Claimed},
+    coalesce::Coalescer,
+    delivery::{Message, Messages},
+    finish::{self, Finished},
+    kinds::Kinds,
+    pulse::{self, Running},
+    queue::Queue,
+    run,
+};
+
+/// Claims, and outcomes, per round trip at most.
+const BATCH: usize = 200;
+/// A loop that has not asked for work for so long, while it had room for it, is dead.
+const SILENT: Duration = Duration::from_secs(30);
+
+/// A worker's limits.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Jobs that run at once, per queue in the order of [`Queue::ALL`]. Zero leaves a queue to other workers.
+    pub slots: [usize; 4],
+    /// How long a claim holds without a heartbeat.
+    pub lease: Duration,
+    /// How long running jobs may go on after the process was asked to stop.
+    pub grace: Duration,
+}
+
+/// A worker process: the jobs of `kinds`, run with `services`.
+pub struct Worker<S> {
+    shared: Arc<Shared<S>>,
+    limits: Limits,
+    health: Health,
+}
+
+/// What every job run of a process shares.
+pub(crate) struct Shared<S> {
+    pub(crate) engine: Engine,
+    pub(crate) services: Arc<S>,
+    pub(crate) kinds: Kinds<S>,
+    pub(crate) running: Arc<Running>,
+    pub(crate) claims: Coalescer<Message, Option<Claimed>>,
+    pub(crate) finishes: Coalescer<Finished, bool>,
+    /// Runs that have not ended by now are to be given back.
+    pub(crate) give_back: CancellationToken,
+    id: WorkerId,
+    tracker: TaskTracker,
+}
+
+impl<S> fmt::Debug for Worker<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("id", &self.shared.id).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl<S: Send + Sync + 'static> Worker<S> {
+    /// A worker that has not started yet.
+    pub fn new(engine: Engine, services: S, kinds: Kinds<S>, limits: Limits) -> Self {
+        let id = WorkerId::generate();
+        let shared = Shared {
+            claims: claims(engine.clone(), id, limits.lease),
+            finishes: finishes(engine.clone()),
+            engine,
+            services: Arc::new(services),
+            kinds,
+            running: Arc::default(),
+            give_back: CancellationToken::new(),
+            id,
+            tracker: TaskTracker::new(),
+        };
+        Self { shared: Arc::new(shared), limits, health: Health::default() }
+    }
+
+    /// Something that tells whether this worker still asks for work.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    /// Takes and runs jobs until `stop`, then lets those that run end within the grace, gives the rest back, and
+    /// returns.
+    ///
+    /// # Errors
+    /// When the database cannot be told what this worker can run.
+    pub async fn run(self, stop: CancellationToken) -> gristmill_store::Result<()> {
+        run::keep_backtraces();
+        let tx = self.shared.engine.db().system().await?;
+        self.shared.kinds.publish(&tx).await?;
+        tx.commit().await?;
+        let pulse_stop = CancellationToken::new();
+        let pulse = tokio::spawn(pulse::beat(
+            self.shared.engine.clone(),
+            self.shared.running.clone(),
+            self.limits.lease,
+            self.describe(),
+            pulse_stop.clone(),
+        ));
+        self.fetch(stop).await;
+        self.shared.tracker.close();
+        if tokio::time::timeout(self.limits.grace, self.shared.tracker.wait()).await.is_err() {
+            tracing::info!(jobs = self.shared.tracker.len(), "the grace is over; running jobs are given back");
+            self.shared.give_back.cancel();
+            self.shared.tracker.wait().await;
+        }
+        pulse_stop.cancel();
+        // A pulse that panicked has said so already.
+        let _ended = pulse.await;
+        Ok(())
+    }
+
+    /// Runs apalis' workers until `stop`.
+    async fn fetch(&self, stop: CancellationToken) {
+        let mut monitor = Monitor::new().should_restart(|worker, error| {
+            tracing::error!(worker = worker.name(), %error, "a fetching loop ended; it is started again");
+            true
+        });
+        for (queue, slots) in Queue::ALL.into_iter().zip(self.limits.slots) {
+            let free = Arc::new(Semaphore::new(slots));
+            for stream in 0..self.shared.engine.delivery().streams().min(slots) {
+                let loop_health = self.health.watch(free.clone());
+                let (shared, free) = (self.shared.clone(), free.clone());
+                monitor = monitor.register(move |incarnation| {
+                    let name = format!("{queue}-{stream}-{}-{incarnation}", shared.id);
+                    let messages = watched(shared.engine.delivery().messages(queue), loop_health.clone());
+                    WorkerBuilder::new(name).backend(messages).build(Slots::new(shared.clone(), free.clone()))
+                });
+            }
+        }
+        let signal = stop.clone();
+        let ended = monitor.run_with_signal(async move {
+            signal.cancelled().await;
+            Ok(())
+        });
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "the fetching loops ended in an error");
+        }
+        stop.cancelled().await;
+    }
+
+    fn describe(&self) -> workers::Worker {
+        let slots: Map<String, Json> =
+            Queue::ALL.iter().zip(self.limits.slots).map(|(queue, slots)| (queue.name().to_owned(), slots.into())).collect();
+        workers::Worker {
+            id: self.shared.id,
+            host: host(),
+            pid: i32::try_from(std::process::id()).unwrap_or(0),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            slots: Json::Object(slots),
+        }
+    }
+}
+
+/// The machine's name, as Linux and most containers tell it.
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+}
+
+fn claims(engine: Engine, worker: WorkerId, lease: Duration) -> Coalescer<Message, Option<Claimed>> {
+    Coalescer::start(BATCH, move |messages: Vec<Message>| {
+        let engine = engine.clone();
+        async move {
+            let claimed = claim::claim(engine.db(), worker, lease, &messages).await?;
+            let started: Vec<JobId> = claimed.iter().flatten().map(|job| job.id).collect();
+            engine.announce(&started).await;
+            Ok(claimed)
+        }
+        .boxed()
+    })
+}
+
+fn finishes(engine: Engine) -> Coalescer<Finished, bool> {
+    Coalescer::start(BATCH, move |finished: Vec<Finished>| {
+        let engine = engine.clone();
+        async move {
+            let counted = finish::finish(engine.db(), &finished).await?;
+            let ended: Vec<JobId> =
+                finished.iter().zip(&counted).filter(|(_, counted)| **counted).map(|(one, _)| one.job).collect();
+            engine.announce(&ended).await;
+            Ok(counted)
+        }
+        .boxed()
+    })
+}
+
+/// The leaf service of apalis' workers: one slot per job.
+struct Slots<S> {
+    shared: Arc<Shared<S>>,
+    free: PollSemaphore,
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl<S> Slots<S> {
+    fn new(shared: Arc<Shared<S>>, free: Arc<Semaphore>) -> Self {
+        Self { shared, free: PollSemaphore::new(free), slot: None }
+    }
+}
+
+impl<S: Send + Sync + 'static> tower::Service<Task<Message>> for Slots<S> {
+    type Response = ();
+    type Error = BoxDynError;
+    type Future = BoxFuture<'static, Result<(), BoxDynError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxDynError>> {
+        if self.slot.is_none() {
+            self.slot = std::task::ready!(self.free.poll_acquire(cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, task: Task<Message>) -> Self::Future {
+        let (shared, slot) = (self.shared.clone(), self.slot.take());
+        self.shared.tracker.spawn(async move {
+            run::run(shared, task.args).await;
+            drop(slot);
+        });
+        async { Ok(()) }.boxed()
+    }
+}
+
+/// Whether a worker's fetching loops are alive: each either asks for work or has no slot free.
+#[derive(Debug, Clone)]
+pub struct Health {
+    loops: Arc<std::sync::Mutex<Vec<Arc<Loop>>>>,
+}
+
+#[derive(Debug)]
+struct Loop {
+    born: Instant,
+    /// Milliseconds after `born` when it last asked.
+    asked: AtomicU64,
+    free: Arc<Semaphore>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { loops: Arc::default() }
+    }
+}
+
+impl Health {
+    /// True while every loop is alive, and there is one.
+    pub fn is_alive(&self) -> bool {
+        let loops = self.loops.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        !loops.is_empty() && loops.iter().all(|one| one.free.available_permits() == 0 || one.silent_for() < SILENT)
+    }
+
+    fn watch(&self, free: Arc<Semaphore>) -> Arc<Loop> {
+        let one = Arc::new(Loop { born: Instant::now(), asked: AtomicU64::new(0), free });
+        self.loops.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(one.clone());
+        one
+    }
+}
+
+impl Loop {
+    fn silent_for(&self) -> Duration {
+        self.born.elapsed().saturating_sub(Duration::from_millis(self.asked.load(Ordering::Relaxed)))
+    }
+
+    fn asks(&self) {
+        self.asked.store(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// The same messages, noting for every ten seconds of waiting, and every message, that somebody still asks.
+fn watched(messages: Messages, health: Arc<Loop>) -> Messages {
+    futures::stream::unfold((messages, health), |(mut messages, health)| async move {
+        loop {
+            health.asks();
+            match tokio::time::timeout(SILENT / 3, messages.next()).await {
+                Ok(message) => return message.map(|message| (message, (messages, health))),
+                Err(_) => continue,
+            }
+        }
+    })
+    .boxed()
+}

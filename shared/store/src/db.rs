@@ -1,0 +1,196 @@
+//! Connections and the two kinds of transaction.
+
+use std::time::Duration;
+
+use gristmill_core::{ids::OrgId, secret::Secret};
+use sea_orm::{
+    ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, FromQueryResult, SqlxPostgresConnector,
+    Statement, TransactionTrait, Value,
+};
+use sqlx::{Executor as _, postgres::{PgConnectOptions, PgPoolOptions}};
+
+use crate::error::{Result, StoreError};
+
+/// A pool of connections to Gristmill's database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Db {
+    pool: DatabaseConnection,
+}
+
+/// A transaction that sees and touches one organization only. Dropped without [`OrgTx::commit`], it is rolled back.
+#[derive(Debug)]
+pub struct OrgTx {
+    tx: DatabaseTransaction,
+    org: OrgId,
+}
+
+/// A transaction of the system itself, which sees every organization: the engine's picking, claiming and sweeping,
+/// and finding out whose an API key is. Code that serves a request or runs a job has no business with it.
+#[derive(Debug)]
+pub struct SystemTx {
+    tx: DatabaseTransaction,
+}
+
+/// Connections of a superuser step down to the role that policies hold (see the migrations).
+const STEP_DOWN: &str = "
+    DO $$ BEGIN
+        IF (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) THEN
+            SET ROLE gristmill_app;
+        END IF;
+    END $$";
+
+impl Db {
+    /// Opens a pool of at most `max_connections` to the migrated database at `url`.
+    ///
+    /// # Errors
+    /// When the URL is no Postgres URL, the database cannot be reached within ten seconds, or it was never migrated.
+    pub async fn connect(url: &Secret, max_connections: u32) -> Result<Self> {
+        let options: PgConnectOptions = url.reveal().parse().map_err(connection_error)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(Duration::from_secs(10))
+            .idle_timeout(Duration::from_secs(300))
+            // A ping before every use would be a round trip more per transaction; a broken connection shows at BEGIN.
+            .test_before_acquire(false)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    connection.execute(STEP_DOWN).await?;
+                    Ok(())
+                })
+            })
+            .connect_with(options.application_name("gristmill"))
+            .await
+            .map_err(connection_error)?;
+        Ok(Self { pool: SqlxPostgresConnector::from_sqlx_postgres_pool(pool) })
+    }
+
+    /// Begins a transaction of organization `org`.
+    ///
+    /// # Errors
+    /// When no connection is to be had.
+    pub async fn org(&self, org: OrgId) -> Result<OrgTx> {
+        let tx = self.begin().await?;
+        tx.execute_raw(sql("SELECT set_config('gristmill.org_id', $1, true)", [org.uuid().to_string().into()])).await?;
+        Ok(OrgTx { tx, org })
+    }
+
+    /// Begins a transaction of the system.
+    ///
+    /// # Errors
+    /// When no connection is to be had.
+    pub async fn system(&self) -> Result<SystemTx> {
+        let tx = self.begin().await?;
+        tx.execute_unprepared("SET LOCAL gristmill.system = 'on'").await?;
+        Ok(SystemTx { tx })
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// When it gives none.
+    pub async fn ping(&self) -> Result<()> {
+        self.pool.execute_unprepared("SELECT 1").await?;
+        Ok(())
+    }
+
+    /// The pool itself, for the migrations' own bookkeeping.
+    pub fn pool(&self) -> &DatabaseConnection {
+        &self.pool
+    }
+
+    /// Closes every connection, waiting for those in use.
+    ///
+    /// # Errors
+    /// Never by what is known of the driver; its signature allows it.
+    pub async fn close(&self) -> Result<()> {
+        self.pool.clone().close().await?;
+        Ok(())
+    }
+
+    /// A connection that the server closed meanwhile (it restarted, say) shows here, and costs one more try.
+    async fn begin(&self) -> Result<DatabaseTransaction> {
+        match self.pool.begin().await.map_err(StoreError::from) {
+            Err(error) if error.is_unavailable() => Ok(self.pool.begin().await?),
+            other => other,
+        }
+    }
+}
+
+impl OrgTx {
+    /// Whose transaction this is.
+    pub fn org(&self) -> OrgId {
+        self.org
+    }
+
+    /// Makes what was written last.
+    ///
+    /// # Errors
+    /// When the database could not say that it did; the writes may or may not have been kept.
+    pub async fn commit(self) -> Result<()> {
+        Ok(self.tx.commit().await?)
+    }
+}
+
+impl SystemTx {
+    /// Makes what was written last.
+    ///
+    /// # Errors
+    /// When the database could not say that it did; the writes may or may not have been kept.
+    pub async fn commit(self) -> Result<()> {
+        Ok(self.tx.commit().await?)
+    }
+}
+
+/// What both kinds of transaction can be asked.
+pub trait Tx: Send + Sync {
+    /// The connection under it.
+    fn raw(&self) -> &DatabaseTransaction;
+
+    /// Runs a statement and says how many rows it touched.
+    ///
+    /// # Errors
+    /// What the database said.
+    fn execute(&self, statement: Statement) -> impl Future<Output = Result<u64>> + Send {
+        async move { Ok(self.raw().execute_raw(statement).await?.rows_affected()) }
+    }
+
+    /// Every row of a query.
+    ///
+    /// # Errors
+    /// What the database said, or a row that is not a `T`.
+    fn all<T: FromQueryResult + Send + Sync>(&self, statement: Statement) -> impl Future<Output = Result<Vec<T>>> + Send {
+        async move { Ok(T::find_by_statement(statement).all(self.raw()).await?) }
+    }
+
+    /// The first row of a query, if it has one.
+    ///
+    /// # Errors
+    /// What the database said, or a row that is not a `T`.
+    fn one<T: FromQueryResult + Send + Sync>(
+        &self,
+        statement: Statement,
+    ) -> impl Future<Output = Result<Option<T>>> + Send {
+        async move { Ok(T::find_by_statement(statement).one(self.raw()).await?) }
+    }
+}
+
+impl Tx for OrgTx {
+    fn raw(&self) -> &DatabaseTransaction {
+        &self.tx
+    }
+}
+
+impl Tx for SystemTx {
+    fn raw(&self) -> &DatabaseTransaction {
+        &self.tx
+    }
+}
+
+/// A Postgres statement with its values, `$1` first.
+pub fn sql(text: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+    Statement::from_sql_and_values(DatabaseBackend::Postgres, text, values)
+}
+
+fn connection_error(error: sqlx::Error) -> StoreError {
+    sea_orm::DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())).into()
+}

@@ -1,0 +1,35 @@
+//! What Gristmill keeps in Postgres: one file per aggregate, every query inside its organization.
+//!
+//! A query is handed an [`OrgTx`], a transaction that belongs to one organization. It names the organization in its
+//! own `WHERE` (the first wall) and row-level security stands behind it (the second). Only what belongs to nobody or
+//! to everybody, such as finding whose an API key is, runs in a [`SystemTx`].
+//!
+//! | module | keeps |
+//! |---|---|
+//! | [`db`] | connections and the two kinds of transaction |
+//! | [`orgs`], [`keys`] | organizations and their API keys |
+//! | [`idempotency`] | answers to requests that may be repeated |
+//! | [`jobs`], [`job_events`] | jobs and their history, for reading; the engine moves them |
+//! | [`workers`] | worker processes and when they were last seen |
+//! | [`documents`], [`chunks`] | documents, their versions, chunks and embeddings |
+//! | [`search`] | finding chunks by words and by meaning |
+//! | [`feeds`], [`articles`] | feeds and what was found in them |
+
+pub mod articles;
+pub mod chunks;
+pub mod db;
+pub mod documents;
+pub mod error;
+pub mod feeds;
+pub mod idempotency;
+pub mod job_events;
+pub mod jobs;
+pub mod keys;
+pub mod orgs;
+pub mod page;
+pub mod search;
+pub mod workers;
+
+pub use db::{Db, OrgTx, SystemTx};
+pub use error::{Result, StoreError};
+pub use page::{Cursor, Page};

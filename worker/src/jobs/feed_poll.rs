@@ -1,0 +1,195 @@
+//! `feed.poll`: a feed is fetched, and its new and revised entries become articles and documents.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use gristmill_content::{Entry, Feed, parse_feed};
+use gristmill_core::ids::FeedId;
+use gristmill_engine::{Job, JobError, NewJob, Queue};
+use gristmill_fetch::{FetchRequest, Fetched};
+use gristmill_store::{
+    OrgTx,
+    articles::{self, NewArticle},
+    documents::{self, FileRef, NewDocument, Put},
+    feeds::{self, Polled},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+use super::{IngestDocument, errors};
+use crate::{Ctx, Services};
+
+/// The longest article that is kept, in bytes of HTML.
+const MOST_BYTES: u64 = 16 << 20;
+const ACCEPT: &str = "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1";
+
+/// Polls a feed once.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PollFeed {
+    /// The feed.
+    pub feed_id: FeedId,
+}
+
+/// What a poll found.
+#[derive(Debug, Serialize)]
+pub struct PollReport {
+    not_modified: bool,
+    entries: usize,
+    /// Entries that are new or were revised, each of which is being ingested.
+    changed: usize,
+}
+
+/// An entry that is new or was revised, with its file already stored.
+struct Changed {
+    entry: Entry,
+    content_hash: Vec<u8>,
+    file: FileRef,
+}
+
+impl Job<Services> for PollFeed {
+    const KIND: &'static str = "feed.poll";
+    const ABOUT: &'static str = "Fetches a feed and ingests what is new in it.";
+    const QUEUE: Queue = Queue::Io;
+    const MAX_ATTEMPTS: u16 = 3;
+    const TIMEOUT: Duration = Duration::from_mins(5);
+
+    type Output = PollReport;
+
+    async fn run(self, ctx: &Ctx) -> Result<PollReport, JobError> {
+        let polled = self.poll(ctx).await;
+        // The feed shows its trouble although the job that met it fails.
+        if let Err(JobError::Permanent(failure) | JobError::Transient { failure, .. }) = &polled {
+            let tx = ctx.begin().await?;
+            feeds::failed(&tx, self.feed_id, &json!({ "code": failure.code, "message": failure.message })).await?;
+            tx.commit().await?;
+        }
+        polled
+    }
+}
+
+impl PollFeed {
+    async fn poll(&self, ctx: &Ctx) -> Result<PollReport, JobError> {
+        let tx = ctx.begin().await?;
+        let feed = feeds::find(&tx, self.feed_id).await?;
+        tx.commit().await?;
+        let feed = feed.ok_or_else(|| JobError::permanent("feed-gone", "The feed was deleted."))?;
+        let url: Url = feed.url.parse()?;
+        let mut request = FetchRequest::new(url);
+        request.accept = Some(ACCEPT.to_owned());
+        (request.etag, request.last_modified) = (feed.etag, feed.last_modified);
+        let fetched = ctx.fetcher.get(&request).await.map_err(|error| errors::fetch(&error))?;
+        if fetched.not_modified {
+            return ctx
+                .finish(async |tx| {
+                    feeds::polled(tx, self.feed_id, &Polled::default()).await?;
+                    Ok(PollReport { not_modified: true, entries: 0, changed: 0 })
+                })
+                .await;
+        }
+        let parsed = parse_feed(&fetched.body, fetched.content_type.as_deref(), &fetched.url)
+            .map_err(|error| errors::feed(&error))?;
+        let changed = self.changed(ctx, &parsed).await?;
+        ctx.progress(0, changed.len() as u64, "store");
+        let polled = polled(&parsed, &fetched);
+        ctx.finish(async |tx| {
+            for changed in &changed {
+                self.keep(ctx, tx, &parsed, changed).await?;
+            }
+            feeds::polled(tx, self.feed_id, &polled).await?;
+            Ok(PollReport { not_modified: false, entries: parsed.entries.len(), changed: changed.len() })
+        })
+        .await
+    }
+
+    /// The entries that are not known as they are now. Their files are stored here, before the finishing transaction,
+    /// which should not wait for disks or buckets; storing the same bytes again is nothing.
+    async fn changed(&self, ctx: &Ctx, feed: &Feed) -> Result<Vec<Changed>, JobError> {
+        let mut fresh = Vec::new();
+        let tx = ctx.begin().await?;
+        for entry in &feed.entries {
+            let content_hash = hash(entry);
+            let known = articles::by_guid(&tx, self.feed_id, &entry.id).await?;
+            if known.is_none_or(|article| article.content_hash != content_hash) {
+                fresh.push((entry, content_hash));
+            }
+        }
+        tx.commit().await?;
+        let mut changed = Vec::new();
+        for (entry, content_hash) in fresh {
+            ctx.check()?;
+            let mut staged = ctx.files.stage(MOST_BYTES).await.map_err(|error| errors::files(&error))?;
+            staged.write(Bytes::from(page(entry))).await.map_err(|error| errors::files(&error))?;
+            let stored = ctx.files.store(&ctx.org().to_string(), staged).await.map_err(|error| errors::files(&error))?;
+            let bytes = i64::try_from(stored.size_bytes)?;
+            let file = FileRef { sha256: stored.sha256.as_bytes().to_vec(), bytes };
+            changed.push(Changed { entry: entry.clone(), content_hash, file });
+        }
+        Ok(changed)
+    }
+
+    async fn keep(&self, ctx: &Ctx, tx: &OrgTx, feed: &Feed, changed: &Changed) -> Result<(), JobError> {
+        let Changed { entry, content_hash, file } = changed;
+        let document = NewDocument {
+            external_id: Some(format!("{}/{}", self.feed_id, entry.id)),
+            title: entry.title.clone(),
+            source: json!({ "type": "feed", "media_type": "text/html", "url": entry.url, "feed": feed.title }),
+            file: Some(file.clone()),
+            ..NewDocument::default()
+        };
+        let mut job = NewJob::new(IngestDocument::KIND, json!({}));
+        let document_id = match documents::put(tx, &document, job.id).await? {
+            Put::Unchanged(document_id) => document_id,
+            Put::Made { document, version } => {
+                let ingest = IngestDocument { document_id: document, version_id: version };
+                job.args = serde_json::to_value(&ingest)?;
+                ctx.submit(tx, job.about(document)).await?;
+                document
+            }
+        };
+        let article = NewArticle {
+            feed_id: self.feed_id,
+            guid: entry.id.clone(),
+            url: entry.url.clone(),
+            title: entry.title.clone(),
+            author: entry.author.clone(),
+            published_at: entry.published.or(entry.updated),
+            content_hash: content_hash.clone(),
+            document_id,
+        };
+        Ok(articles::upsert(tx, &article).await?)
+    }
+}
+
+fn polled(feed: &Feed, fetched: &Fetched) -> Polled {
+    Polled {
+        title: feed.title.clone(),
+        site_url: feed.link.clone(),
+        etag: fetched.etag.clone(),
+        last_modified: fetched.last_modified.clone(),
+    }
+}
+
+/// What the feed says of an entry, as a page that the HTML reader understands.
+fn page(entry: &Entry) -> String {
+    let title = escaped(entry.title.as_deref().unwrap_or_default());
+    let body = entry.content_html.as_deref().or(entry.summary_html.as_deref()).unwrap_or_default();
+    format!(
+        "<!doctype html><html><head><meta charset=\"utf-8\"><title>{title}</title></head>\
+         <body><article><h1>{title}</h1>\n{body}</article></body></html>"
+    )
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn hash(entry: &Entry) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    hash.update(page(entry));
+    hash.update(entry.url.as_deref().unwrap_or_default());
+    hash.finalize().to_vec()
+}

@@ -1,0 +1,17 @@
+//! The kinds of job: one file each.
+
+mod analysis_run;
+mod document_ingest;
+mod errors;
+mod feed_poll;
+
+pub use analysis_run::RunAnalysis;
+pub use document_ingest::IngestDocument;
+pub use feed_poll::PollFeed;
+
+use crate::Services;
+
+gristmill_engine::job_kinds! {
+    /// Every kind of job this worker runs.
+    pub fn kinds() for Services { RunAnalysis, IngestDocument, PollFeed }
+}
