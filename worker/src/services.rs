@@ -37,7 +37,10 @@ impl Services {
 
 fn fetcher(config: &FetchConfig) -> Result<Fetcher, StartError> {
     let allow = config.allow.iter().map(|network| network.parse()).collect::<Result<_, _>>().map_err(|error| {
-        StartError::caused("GRISTMILL_FETCH_ALLOW: expected networks such as 10.1.0.0/16, separated by commas.", Box::new(error) as Box<dyn std::error::Error + Send + Sync>)
+        StartError::caused(
+            "GRISTMILL_FETCH_ALLOW: expected networks such as 10.1.0.0/16, separated by commas.",
+            Box::new(error) as Box<dyn std::error::Error + Send + Sync>,
+        )
     })?;
     let user_agent = format!("Gristmill/{} (+{})", env!("CARGO_PKG_VERSION"), config.contact);
     let config = gristmill_fetch::FetchConfig { allow, user_agent, ..gristmill_fetch::FetchConfig::default() };

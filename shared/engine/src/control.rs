@@ -43,7 +43,10 @@ impl Engine {
         }
         let (change, event) = match state {
             State::Running => ("cancel_requested_at = coalesce(cancel_requested_at, now())", "cancel_requested"),
-            _ => ("state = 'cancelled', cancel_requested_at = now(), dispatched_at = NULL, finished_at = now()", "cancelled"),
+            _ => (
+                "state = 'cancelled', cancel_requested_at = now(), dispatched_at = NULL, finished_at = now()",
+                "cancelled",
+            ),
         };
         change_job(tx, id, change).await?;
         note(tx, id, event, attempt).await?;

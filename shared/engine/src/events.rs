@@ -45,9 +45,9 @@ pub(crate) fn storable(json: Json) -> Json {
     match json {
         Json::String(text) if text.contains('\0') => Json::String(text.replace('\0', "\u{fffd}")),
         Json::Array(items) => Json::Array(items.into_iter().map(storable).collect()),
-        Json::Object(fields) => {
-            Json::Object(fields.into_iter().map(|(name, value)| (name.replace('\0', "\u{fffd}"), storable(value))).collect())
-        }
+        Json::Object(fields) => Json::Object(
+            fields.into_iter().map(|(name, value)| (name.replace('\0', "\u{fffd}"), storable(value))).collect(),
+        ),
         other => other,
     }
 }

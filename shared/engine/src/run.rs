@@ -49,7 +49,9 @@ async fn claim<S>(worker: &Shared<S>, message: Message) -> Option<Claimed> {
         match worker.claims.ask(message.clone()).await {
             Ok(claimed) => return claimed,
             Err(None) => return None,
-            Err(Some(error)) => tracing::warn!(%error, job.id = %message.job_id, "the job cannot be claimed; trying again"),
+            Err(Some(error)) => {
+                tracing::warn!(%error, job.id = %message.job_id, "the job cannot be claimed; trying again")
+            }
         }
         tokio::select! {
             () = worker.give_back.cancelled() => return None,
@@ -90,8 +92,7 @@ async fn watch<S: Send + Sync + 'static>(
     attempt: &Arc<Attempt>,
 ) -> Option<Outcome> {
     let job = &attempt.job;
-    let ctx =
-        Ctx { engine: worker.engine.clone(), services: worker.services.clone(), attempt: attempt.clone() };
+    let ctx = Ctx { engine: worker.engine.clone(), services: worker.services.clone(), attempt: attempt.clone() };
     let (code, args) = (entry.run.clone(), job.args.clone());
     let running = async move { AssertUnwindSafe(code(args, &ctx)).catch_unwind().await.map_err(Panic::caught) };
     // On a task of its own: what happens to this future does not end the job half-way.
@@ -164,11 +165,21 @@ fn log(outcome: &Outcome, took: Duration) {
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match outcome {
         Outcome::Retry { failure, wait } => tracing::warn!(
-            duration_ms, error.code = failure.code, error.detail = failure.detail,
-            wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "{}; trying again later", failure.message
+            duration_ms,
+            error.code = failure.code,
+            error.detail = failure.detail,
+            wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            "{}; trying again later",
+            failure.message
         ),
         Outcome::Failed(failure) => {
-            tracing::error!(duration_ms, error.code = failure.code, error.detail = failure.detail, "{}", failure.message);
+            tracing::error!(
+                duration_ms,
+                error.code = failure.code,
+                error.detail = failure.detail,
+                "{}",
+                failure.message
+            );
         }
         Outcome::Snoozed { why, .. } => tracing::info!(duration_ms, why, "snoozed"),
         other => tracing::debug!(duration_ms, outcome = other.name(), "ended"),
@@ -190,7 +201,9 @@ impl Panic {
     fn caught(payload: Box<dyn Any + Send>) -> Self {
         let message = match payload.downcast::<String>() {
             Ok(text) => *text,
-            Err(payload) => payload.downcast::<&str>().map_or_else(|_| "no message".to_owned(), |text| (*text).to_owned()),
+            Err(payload) => {
+                payload.downcast::<&str>().map_or_else(|_| "no message".to_owned(), |text| (*text).to_owned())
+            }
         };
         Self { message, backtrace: BACKTRACE.take() }
     }
@@ -213,4 +226,3 @@ pub(crate) fn keep_backtraces() {
         }));
     });
 }
-

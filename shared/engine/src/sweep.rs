@@ -168,7 +168,8 @@ async fn sent_before(tx: &SystemTx, queue: Queue, unclaimed: Duration) -> Result
             [unclaimed.as_secs_f64().into(), queue.name().into(), (BATCH * 4).into()],
         ))
         .await?;
-    let message = |row: Row| Message { priority: row.priority, job_id: row.id, dispatch_seq: row.dispatch_seq, kind: row.kind };
+    let message =
+        |row: Row| Message { priority: row.priority, job_id: row.id, dispatch_seq: row.dispatch_seq, kind: row.kind };
     Ok(rows.into_iter().map(message).collect())
 }
 

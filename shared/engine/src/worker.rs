@@ -164,8 +164,11 @@ impl<S: Send + Sync + 'static> Worker<S> {
     }
 
     fn describe(&self) -> workers::Worker {
-        let slots: Map<String, Json> =
-            Queue::ALL.iter().zip(self.limits.slots).map(|(queue, slots)| (queue.name().to_owned(), slots.into())).collect();
+        let slots: Map<String, Json> = Queue::ALL
+            .iter()
+            .zip(self.limits.slots)
+            .map(|(queue, slots)| (queue.name().to_owned(), slots.into()))
+            .collect();
         workers::Worker {
             id: self.shared.id,
             host: host(),
@@ -178,7 +181,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
 
 /// The machine's name, as Linux and most containers tell it.
 fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }
 
 fn claims(engine: Engine, worker: WorkerId, lease: Duration) -> Coalescer<Message, Option<Claimed>> {

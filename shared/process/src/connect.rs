@@ -88,9 +88,12 @@ pub async fn files(config: &StorageConfig) -> Result<Files, StartError> {
     let place = match &config.bucket {
         None => FilesConfig::Folder { path: config.data_dir.join("files") },
         Some(bucket) => {
-            let endpoint = bucket.endpoint.as_deref().map(str::parse).transpose().map_err(|error: url::ParseError| {
-                StartError::caused("S3_ENDPOINT is not a URL.", error)
-            })?;
+            let endpoint = bucket
+                .endpoint
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .map_err(|error: url::ParseError| StartError::caused("S3_ENDPOINT is not a URL.", error))?;
             FilesConfig::S3(Box::new(S3Config {
                 bucket: bucket.name.clone(),
                 prefix: bucket.prefix.clone(),

@@ -7,7 +7,10 @@ use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, FromQueryResult, SqlxPostgresConnector,
     Statement, TransactionTrait, Value,
 };
-use sqlx::{Executor as _, postgres::{PgConnectOptions, PgPoolOptions}};
+use sqlx::{
+    Executor as _,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 
 use crate::error::{Result, StoreError};
 
@@ -158,7 +161,10 @@ pub trait Tx: Send + Sync {
     ///
     /// # Errors
     /// What the database said, or a row that is not a `T`.
-    fn all<T: FromQueryResult + Send + Sync>(&self, statement: Statement) -> impl Future<Output = Result<Vec<T>>> + Send {
+    fn all<T: FromQueryResult + Send + Sync>(
+        &self,
+        statement: Statement,
+    ) -> impl Future<Output = Result<Vec<T>>> + Send {
         async move { Ok(T::find_by_statement(statement).all(self.raw()).await?) }
     }
 

@@ -124,7 +124,8 @@ pub async fn put(tx: &OrgTx, new: &NewDocument, job: JobId) -> Result<Put> {
     let Some(known) = same(tx, new).await? else {
         return create(tx, new, job).await;
     };
-    let unchanged = known.status != "failed" && new.file.as_ref().is_some_and(|file| known.file_sha256 == Some(file.sha256.clone()));
+    let unchanged = known.status != "failed"
+        && new.file.as_ref().is_some_and(|file| known.file_sha256 == Some(file.sha256.clone()));
     if unchanged {
         return Ok(Put::Unchanged(known.id));
     }
@@ -189,7 +190,13 @@ async fn create(tx: &OrgTx, new: &NewDocument, job: JobId) -> Result<Put> {
     Ok(Put::Made { document, version })
 }
 
-async fn insert_version(tx: &OrgTx, document: DocumentId, version: VersionId, new: &NewDocument, job: JobId) -> Result<()> {
+async fn insert_version(
+    tx: &OrgTx,
+    document: DocumentId,
+    version: VersionId,
+    new: &NewDocument,
+    job: JobId,
+) -> Result<()> {
     tx.execute(sql(
         "INSERT INTO document_versions (id, org_id, document_id, number, status, job_id, source, file_sha256, file_bytes)
          SELECT $1, $2, $3, coalesce(max(number), 0) + 1, 'pending', $4, $5, $6, $7
@@ -320,7 +327,8 @@ pub async fn purge(tx: &OrgTx, id: DocumentId) -> Result<Option<Vec<Vec<u8>>>> {
             [id.into(), tx.org().into()],
         ))
         .await?;
-    let gone = tx.execute(sql("DELETE FROM documents WHERE id = $1 AND org_id = $2", [id.into(), tx.org().into()])).await?;
+    let gone =
+        tx.execute(sql("DELETE FROM documents WHERE id = $1 AND org_id = $2", [id.into(), tx.org().into()])).await?;
     Ok((gone == 1).then(|| files.into_iter().map(|row| row.file_sha256).collect()))
 }
 

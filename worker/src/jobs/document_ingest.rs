@@ -118,7 +118,8 @@ async fn source(ctx: &Ctx, version: &Version) -> Result<Source, JobError> {
         return Ok(Source { bytes, file, options });
     }
     let url = options.base_url.clone();
-    let url = url.ok_or_else(|| JobError::permanent("source-unknown", "The document has neither a file nor an address."))?;
+    let url =
+        url.ok_or_else(|| JobError::permanent("source-unknown", "The document has neither a file nor an address."))?;
     let fetched = ctx.fetcher.get(&FetchRequest::new(url)).await.map_err(|error| errors::fetch(&error))?;
     let mut staged = ctx.files.stage(MOST_BYTES).await.map_err(|error| errors::files(&error))?;
     staged.write(fetched.body.clone()).await.map_err(|error| errors::files(&error))?;
@@ -129,10 +130,7 @@ async fn source(ctx: &Ctx, version: &Version) -> Result<Source, JobError> {
 }
 
 fn file_ref(stored: &StoredFile) -> FileRef {
-    FileRef {
-        sha256: stored.sha256.as_bytes().to_vec(),
-        bytes: i64::try_from(stored.size_bytes).unwrap_or(i64::MAX),
-    }
+    FileRef { sha256: stored.sha256.as_bytes().to_vec(), bytes: i64::try_from(stored.size_bytes).unwrap_or(i64::MAX) }
 }
 
 fn read(source: &Source) -> Result<(Extracted, Vec<Chunk>), JobError> {

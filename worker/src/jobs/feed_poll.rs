@@ -123,7 +123,8 @@ impl PollFeed {
             ctx.check()?;
             let mut staged = ctx.files.stage(MOST_BYTES).await.map_err(|error| errors::files(&error))?;
             staged.write(Bytes::from(page(entry))).await.map_err(|error| errors::files(&error))?;
-            let stored = ctx.files.store(&ctx.org().to_string(), staged).await.map_err(|error| errors::files(&error))?;
+            let stored =
+                ctx.files.store(&ctx.org().to_string(), staged).await.map_err(|error| errors::files(&error))?;
             let bytes = i64::try_from(stored.size_bytes)?;
             let file = FileRef { sha256: stored.sha256.as_bytes().to_vec(), bytes };
             changed.push(Changed { entry: entry.clone(), content_hash, file });

@@ -92,13 +92,7 @@ pub const VARIABLES: &[Variable] = &[
         None,
     ),
     variable("AWS_REGION", "The bucket's region.", "a region's name", "eu-central-1", Some("us-east-1")),
-    variable(
-        "GRISTMILL_BIND",
-        "The address the API listens on.",
-        "an address and a port",
-        "127.0.0.1:7171",
-        None,
-    ),
+    variable("GRISTMILL_BIND", "The address the API listens on.", "an address and a port", "127.0.0.1:7171", None),
     variable(
         "PORT",
         "Listens on this port of every interface when GRISTMILL_BIND is not set, as hosting platforms expect.",
@@ -202,7 +196,12 @@ pub fn env_example() -> String {
     let mut text = String::from("# Every variable Gristmill reads. None is needed for `gristmill up`.\n");
     for variable in VARIABLES {
         let value = variable.default.unwrap_or(variable.example);
-        text.push_str(&format!("\n# {}\n# {}.\n#{}={value}\n", variable.about, capitalised(variable.form), variable.name));
+        text.push_str(&format!(
+            "\n# {}\n# {}.\n#{}={value}\n",
+            variable.about,
+            capitalised(variable.form),
+            variable.name
+        ));
     }
     text
 }

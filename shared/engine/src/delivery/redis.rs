@@ -231,7 +231,9 @@ fn score(message: &Message) -> f64 {
         seconds.saturating_mul(1_000).saturating_add(u64::from(nanos / 1_000_000))
     });
     // 2^53 is 9.007e15; nine times 1e15 and the milliseconds of the next two hundred years are less.
-    f64::from(message.priority) * 1e15 + f64::from(u32::try_from(millis / 1_000).unwrap_or(u32::MAX)) * 1e3 + (millis % 1_000) as f64
+    f64::from(message.priority) * 1e15
+        + f64::from(u32::try_from(millis / 1_000).unwrap_or(u32::MAX)) * 1e3
+        + (millis % 1_000) as f64
 }
 
 fn encode(message: &Message) -> String {

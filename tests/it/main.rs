@@ -1,0 +1,28 @@
+//! Every story, in one binary.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+/// Tells a story on both deliveries.
+macro_rules! on_both {
+    ($($(#[$doc:meta])* async fn $name:ident($travel:ident: Travel) $body:block)*) => { $(
+        mod $name {
+            use super::*;
+
+            $(#[$doc])*
+            async fn story($travel: Travel) $body
+
+            #[tokio::test]
+            async fn memory() {
+                story(Travel::Memory).await;
+            }
+
+            #[tokio::test]
+            async fn redis() {
+                story(Travel::Redis).await;
+            }
+        }
+    )* };
+}
+
+mod engine;
+mod tenancy;
