@@ -6,7 +6,7 @@ use gristmill_ai::{Embedder, HashedNgrams};
 use gristmill_core::config::FetchConfig;
 use gristmill_fetch::Fetcher;
 use gristmill_files::Files;
-use gristmill_process::connect::StartError;
+use gristmill_process::connect::{self, StartError};
 
 /// What jobs use besides the database. Cheap to clone.
 #[derive(Clone)]
@@ -14,7 +14,7 @@ pub struct Services {
     /// The bytes of documents.
     pub files: Files,
     /// Other people's servers.
-    pub fetcher: Arc<Fetcher>,
+    pub fetcher: Fetcher,
     /// The model that embeds.
     pub embedder: Arc<dyn Embedder>,
 }
@@ -31,18 +31,6 @@ impl Services {
     /// # Errors
     /// When a configured network is none, or the HTTP client cannot be set up.
     pub fn new(config: &FetchConfig, files: Files) -> Result<Self, StartError> {
-        Ok(Self { files, fetcher: Arc::new(fetcher(config)?), embedder: Arc::new(HashedNgrams) })
+        Ok(Self { files, fetcher: connect::fetcher(config)?, embedder: Arc::new(HashedNgrams) })
     }
-}
-
-fn fetcher(config: &FetchConfig) -> Result<Fetcher, StartError> {
-    let allow = config.allow.iter().map(|network| network.parse()).collect::<Result<_, _>>().map_err(|error| {
-        StartError::caused(
-            "GRISTMILL_FETCH_ALLOW: expected networks such as 10.1.0.0/16, separated by commas.",
-            Box::new(error) as Box<dyn std::error::Error + Send + Sync>,
-        )
-    })?;
-    let user_agent = format!("Gristmill/{} (+{})", env!("CARGO_PKG_VERSION"), config.contact);
-    let config = gristmill_fetch::FetchConfig { allow, user_agent, ..gristmill_fetch::FetchConfig::default() };
-    Fetcher::new(config).map_err(|error| StartError::caused("The HTTP client cannot be set up.", error))
 }

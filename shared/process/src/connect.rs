@@ -3,13 +3,14 @@
 use std::{error::Error, fmt, sync::Arc};
 
 use gristmill_core::{
-    config::{Config, StorageConfig},
+    config::{Config, FetchConfig, StorageConfig},
     secret::Secret,
 };
 use gristmill_engine::{
     Engine,
     delivery::{Delivery, MemoryDelivery, RedisDelivery},
 };
+use gristmill_fetch::Fetcher;
 use gristmill_files::{Files, FilesConfig, FilesError, S3Config};
 use gristmill_store::Db;
 
@@ -108,4 +109,21 @@ pub async fn files(config: &StorageConfig) -> Result<Files, StartError> {
     Files::open(&place)
         .await
         .map_err(|error: FilesError| StartError::caused("The file storage cannot be opened.", error))
+}
+
+/// What fetches from addresses that users supply, as configured.
+///
+/// # Errors
+/// When a configured network is none, or the HTTP client cannot be set up.
+pub fn fetcher(config: &FetchConfig) -> Result<Fetcher, StartError> {
+    let networks = config.allow.iter().map(|network| {
+        network.parse().map_err(|_| {
+            let sentence = "GRISTMILL_FETCH_ALLOW: expected networks such as 10.1.0.0/16, separated by commas; found";
+            StartError::new(format!("{sentence} \"{network}\"."))
+        })
+    });
+    let user_agent = format!("Gristmill/{} (+{})", env!("CARGO_PKG_VERSION"), config.contact);
+    let allow = networks.collect::<Result<_, _>>()?;
+    let config = gristmill_fetch::FetchConfig { allow, user_agent, ..gristmill_fetch::FetchConfig::default() };
+    Fetcher::new(config).map_err(|error| StartError::caused("The HTTP client cannot be set up.", error))
 }

@@ -1,10 +1,11 @@
 //! Answers to requests that may be repeated, kept in the transaction of what they did.
 
+use gristmill_core::ids::OrgId;
 use sea_orm::FromQueryResult;
 use serde_json::Value as Json;
 
 use crate::{
-    db::{OrgTx, Tx, sql},
+    db::{Tx, sql},
     error::Result,
 };
 
@@ -35,17 +36,18 @@ pub enum Known {
     Answered(Answer),
 }
 
-/// Looks `key` up and holds it until the transaction ends. `fingerprint` tells one request from another.
+/// Looks the key `key` of organization `org` up and holds it until the transaction ends. `fingerprint` tells one
+/// request from another.
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn begin(tx: &OrgTx, key: &str, fingerprint: &[u8]) -> Result<Known> {
+pub async fn begin(tx: &impl Tx, org: OrgId, key: &str, fingerprint: &[u8]) -> Result<Known> {
     #[derive(FromQueryResult)]
     struct Held {
         held: bool,
     }
     let lock = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS held";
-    let held = tx.one::<Held>(sql(lock, [format!("idempotency {} {key}", tx.org()).into()])).await?;
+    let held = tx.one::<Held>(sql(lock, [format!("idempotency {org} {key}").into()])).await?;
     if !held.is_some_and(|row| row.held) {
         return Ok(Known::InFlight);
     }
@@ -60,7 +62,7 @@ pub async fn begin(tx: &OrgTx, key: &str, fingerprint: &[u8]) -> Result<Known> {
         .one::<Row>(sql(
             "SELECT fingerprint, status, location, body FROM idempotency_keys
              WHERE org_id = $1 AND key = $2 AND created_at > now() - make_interval(hours => $3)",
-            [tx.org().into(), key.into(), KEPT_HOURS.into()],
+            [org.into(), key.into(), KEPT_HOURS.into()],
         ))
         .await?;
     Ok(match row {
@@ -70,17 +72,17 @@ pub async fn begin(tx: &OrgTx, key: &str, fingerprint: &[u8]) -> Result<Known> {
     })
 }
 
-/// Keeps the answer to the request that holds `key`.
+/// Keeps the answer to the request that holds the key `key` of organization `org`.
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn keep(tx: &OrgTx, key: &str, fingerprint: &[u8], answer: &Answer) -> Result<()> {
+pub async fn keep(tx: &impl Tx, org: OrgId, key: &str, fingerprint: &[u8], answer: &Answer) -> Result<()> {
     tx.execute(sql(
         "INSERT INTO idempotency_keys (org_id, key, fingerprint, status, location, body) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (org_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, status = excluded.status,
              location = excluded.location, body = excluded.body, created_at = now()",
         [
-            tx.org().into(),
+            org.into(),
             key.into(),
             fingerprint.to_vec().into(),
             answer.status.into(),

@@ -150,6 +150,19 @@ pub async fn revoke(tx: &OrgTx, id: KeyId) -> Result<bool> {
     Ok(tx.execute(sql(statement, [id.into(), tx.org().into()])).await? == 1)
 }
 
+/// Whose key `id` is; `None` when there is no such key.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn owner(tx: &SystemTx, id: KeyId) -> Result<Option<OrgId>> {
+    #[derive(FromQueryResult)]
+    struct Owner {
+        org_id: OrgId,
+    }
+    let row = tx.one::<Owner>(sql("SELECT org_id FROM api_keys WHERE id = $1", [id.into()])).await?;
+    Ok(row.map(|row| row.org_id))
+}
+
 fn hash(key: &str) -> Vec<u8> {
     Sha256::digest(key.as_bytes()).to_vec()
 }

@@ -1,0 +1,70 @@
+//! The `gristmill` command.
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use gristmill_cli::commands;
+
+/// Background jobs for AI knowledge products: documents and feeds become searchable, analysed knowledge.
+///
+/// Everything else is configured by environment variables; `.env.example` lists them.
+#[derive(Debug, Parser)]
+#[command(name = "gristmill", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs everything in one process: API, worker and scheduler, with a private Postgres unless DATABASE_URL is set
+    Up {
+        /// The folder for the private Postgres, files and the first API key [default: ./data]
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
+        /// The address to listen on [default: 127.0.0.1:7171]
+        #[arg(long, value_name = "ADDRESS")]
+        bind: Option<SocketAddr>,
+    },
+    /// Shows the main job at work on sample documents, in a temporary folder
+    Demo {
+        /// End after the show instead of leaving the API up
+        #[arg(long)]
+        exit: bool,
+        /// The address to listen on [default: a free port of 127.0.0.1]
+        #[arg(long, value_name = "ADDRESS")]
+        bind: Option<SocketAddr>,
+    },
+    /// Brings the database at DATABASE_URL up to date, and makes the first organization and key if there is none
+    Migrate,
+    /// Runs a private Postgres: in the foreground, or for as long as COMMAND runs, with DATABASE_URL set for it
+    Postgres {
+        /// The folder of its data; without it the database is temporary
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
+        /// What to run
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+    /// Prints what `.env.example` should say
+    #[command(hide = true)]
+    EnvExample,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Up { data_dir, bind } => commands::up::run(data_dir, bind).await,
+        Command::Demo { exit, bind } => commands::demo::run(exit, bind).await,
+        Command::Migrate => commands::migrate::run().await,
+        Command::Postgres { data_dir, command } => commands::postgres::run(data_dir, command).await,
+        Command::EnvExample => {
+            print!("{}", gristmill_core::config::env_example());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("{error}");
+        ExitCode::FAILURE
+    })
+}

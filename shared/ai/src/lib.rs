@@ -1,0 +1,20 @@
+//! Models: embeddings and summaries that need no network and no key, and the traits every provider fits behind.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `embed.rs` | [`Embedder`], the edge every embedding model is reached through |
+//! | `hashed.rs` | [`HashedNgrams`], `local/hashed-ngrams-512` |
+//! | `summary/` | [`summarise`], `local/extractive` |
+//! | `words.rs` | text to normalised, stemmed words; both of the above stand on it |
+//! | `error.rs` | [`AiError`] |
+
+mod embed;
+mod error;
+mod hashed;
+mod summary;
+mod words;
+
+pub use embed::Embedder;
+pub use error::AiError;
+pub use hashed::HashedNgrams;
+pub use summary::{Summary, SummarySentence, summarise};

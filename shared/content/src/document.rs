@@ -1,0 +1,265 @@
+//! The one structure every format is read into, and the builder that keeps its offsets true.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+
+/// The formats that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MediaType {
+    /// `application/pdf`
+    #[serde(rename = "application/pdf")]
+    Pdf,
+    /// `text/html`, and XHTML with it
+    #[serde(rename = "text/html")]
+    Html,
+    /// `text/markdown`
+    #[serde(rename = "text/markdown")]
+    Markdown,
+    /// `text/plain`, and with it every other text without structure of its own (CSV, JSON, source code)
+    #[serde(rename = "text/plain")]
+    Text,
+}
+
+impl MediaType {
+    /// The IANA media type.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pdf => "application/pdf",
+            Self::Html => "text/html",
+            Self::Markdown => "text/markdown",
+            Self::Text => "text/plain",
+        }
+    }
+}
+
+impl fmt::Display for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A document after reading.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Extracted {
+    /// What the bytes were found to be.
+    pub media_type: MediaType,
+    /// The whole text in reading order: blocks parted by an empty line, neighbouring list items by a line break.
+    /// Normalised to NFC, without control characters other than line feed and tab. Headings and paragraphs are plain,
+    /// list items begin with their marker, tables are Markdown, code is verbatim.
+    pub text: String,
+    /// The parts of the text in order; they do not overlap.
+    pub blocks: Vec<Block>,
+    /// What the document says about itself.
+    pub metadata: Metadata,
+    /// What was lost on the way.
+    pub warnings: Vec<Warning>,
+}
+
+/// One part of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// What it is.
+    pub kind: BlockKind,
+    /// The page it begins on, counted from 1, for formats that have pages.
+    pub page: Option<u32>,
+    /// Where it begins in [`Extracted::text`], in Unicode scalar values (`char`s), not bytes.
+    pub start: usize,
+    /// Where it ends, exclusive, in Unicode scalar values.
+    pub end: usize,
+}
+
+/// What a block is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum BlockKind {
+    /// A heading of level 1 (topmost) to 6.
+    Heading {
+        /// 1 to 6.
+        level: u8,
+    },
+    /// Running text.
+    Paragraph,
+    /// One item of a list, its marker included.
+    ListItem,
+    /// A table in Markdown.
+    Table,
+    /// Code or other text whose line breaks and spaces matter.
+    Code,
+}
+
+/// What a document says about itself, or what could be found out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The title.
+    pub title: Option<String>,
+    /// The author or byline.
+    pub author: Option<String>,
+    /// When it was created or published.
+    pub created: Option<DateTime<Utc>>,
+    /// ISO 639-1 code of the main language.
+    pub language: Option<String>,
+    /// How many pages it has, for formats that have pages.
+    pub page_count: Option<u32>,
+    /// The address the document names as its own.
+    pub canonical_url: Option<String>,
+}
+
+/// Something that was lost or doubtful, though the rest could be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Warning {
+    /// These pages, counted from 1, have no text layer: they need OCR.
+    PagesWithoutText {
+        /// Page numbers from 1.
+        pages: Vec<u32>,
+    },
+    /// These pages, counted from 1, could not be parsed.
+    PagesDamaged {
+        /// Page numbers from 1.
+        pages: Vec<u32>,
+    },
+    /// Much of the text of these pages is in fonts that do not say which letters they draw.
+    PagesUnmapped {
+        /// Page numbers from 1.
+        pages: Vec<u32>,
+    },
+    /// Some bytes did not fit the encoding and were replaced by U+FFFD.
+    TextReplaced {
+        /// The encoding, by its WHATWG name.
+        encoding: String,
+    },
+    /// No main content stood out in the page: all of its visible text was taken.
+    MainContentUnclear,
+}
+
+impl Warning {
+    /// The stable, kebab-case name of this warning.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::PagesWithoutText { .. } => "pages-without-text",
+            Self::PagesDamaged { .. } => "pages-damaged",
+            Self::PagesUnmapped { .. } => "pages-unmapped",
+            Self::TextReplaced { .. } => "text-replaced",
+            Self::MainContentUnclear => "main-content-unclear",
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |pages: &[u32]| pages.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::PagesWithoutText { pages } => {
+                write!(f, "No text layer on page {}; OCR would be needed.", list(pages))
+            }
+            Self::PagesDamaged { pages } => write!(f, "Page {} is damaged and was left out.", list(pages)),
+            Self::PagesUnmapped { pages } => {
+                write!(f, "Fonts on page {} do not say which letters they draw; text is missing.", list(pages))
+            }
+            Self::TextReplaced { encoding } => {
+                write!(f, "Some bytes are not valid {encoding} and were replaced.")
+            }
+            Self::MainContentUnclear => f.write_str("No main content stood out; all visible text was taken."),
+        }
+    }
+}
+
+/// Collects blocks and keeps text and offsets in step.
+#[derive(Debug, Default)]
+pub(crate) struct Builder {
+    text: String,
+    chars: usize,
+    blocks: Vec<Block>,
+}
+
+impl Builder {
+    /// Appends a block; one without any visible character is left out.
+    pub(crate) fn push(&mut self, kind: BlockKind, page: Option<u32>, content: &str) {
+        let clean = clean(content, kind);
+        if clean.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
+            return;
+        }
+        if let Some(last) = self.blocks.last() {
+            let separator = if last.kind == BlockKind::ListItem && kind == BlockKind::ListItem { "\n" } else { "\n\n" };
+            self.text.push_str(separator);
+            self.chars += separator.len();
+        }
+        let start = self.chars;
+        self.chars += clean.chars().count();
+        self.text.push_str(&clean);
+        self.blocks.push(Block { kind, page, start, end: self.chars });
+    }
+
+    /// The blocks so far.
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Ends the document.
+    pub(crate) fn finish(self, media_type: MediaType, metadata: Metadata, warnings: Vec<Warning>) -> Extracted {
+        Extracted { media_type, text: self.text, blocks: self.blocks, metadata, warnings }
+    }
+}
+
+/// Trims, normalises to NFC and drops control characters, which neither Postgres (NUL) nor readers want.
+fn clean(content: &str, kind: BlockKind) -> String {
+    let trimmed = if kind == BlockKind::Code { content.trim_matches('\n').trim_end() } else { content.trim() };
+    // List markers keep the indentation that shows their depth.
+    let trimmed =
+        if kind == BlockKind::ListItem { content.trim_end().trim_start_matches(['\n', '\r']) } else { trimmed };
+    let unified =
+        trimmed.replace("\r\n", "\n").replace(['\r', '\u{85}', '\u{2028}', '\u{2029}', '\u{c}', '\u{b}'], "\n");
+    let visible = unified.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t'));
+    if is_nfc_quick(unified.chars()) == IsNormalized::Yes { visible.collect() } else { visible.nfc().collect() }
+}
+
+/// Characters that draw nothing though they are not white space.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_count_characters_not_bytes() {
+        let mut builder = Builder::default();
+        builder.push(BlockKind::Heading { level: 1 }, Some(1), "Größe");
+        builder.push(BlockKind::Paragraph, Some(1), " \u{0} \u{200b} ");
+        builder.push(BlockKind::Paragraph, Some(2), "cafe\u{301}\u{0} ok");
+        let doc = builder.finish(MediaType::Text, Metadata::default(), Vec::new());
+        assert_eq!(doc.text, "Größe\n\ncafé ok");
+        assert_eq!(doc.blocks.len(), 2);
+        assert_eq!((doc.blocks[1].start, doc.blocks[1].end), (7, 14));
+    }
+
+    #[test]
+    fn neighbouring_list_items_stay_together() {
+        let mut builder = Builder::default();
+        builder.push(BlockKind::ListItem, None, "- a");
+        builder.push(BlockKind::ListItem, None, "  - b");
+        builder.push(BlockKind::Paragraph, None, "c");
+        assert_eq!(builder.finish(MediaType::Text, Metadata::default(), Vec::new()).text, "- a\n  - b\n\nc");
+    }
+
+    #[test]
+    fn the_structure_survives_json() {
+        let mut builder = Builder::default();
+        builder.push(BlockKind::Heading { level: 2 }, Some(1), "A");
+        let doc = builder.finish(
+            MediaType::Pdf,
+            Metadata { page_count: Some(1), ..Metadata::default() },
+            vec![Warning::PagesWithoutText { pages: vec![2] }],
+        );
+        let json = serde_json::to_string(&doc).unwrap();
+        assert!(json.contains("pages-without-text") && json.contains("application/pdf"));
+        assert_eq!(serde_json::from_str::<Extracted>(&json).unwrap(), doc);
+    }
+}

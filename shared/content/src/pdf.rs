@@ -1,0 +1,193 @@
+//! PDF to blocks: hayro's positioned glyphs, and a layout of our own on top of them.
+//!
+//! ```text
+//! page ── glyphs ──> frames ── lines ──> segments ── furniture ──> order ──> zones ── grid ──> rows, tables
+//!      ── flow ──> passages ── compose ──> blocks
+//! ```
+
+mod bidi;
+mod compose;
+mod flow;
+mod furniture;
+mod glyphs;
+mod grid;
+mod info;
+mod lines;
+mod order;
+
+use std::collections::HashMap;
+
+use hayro_interpret::InterpreterCache;
+use hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
+
+use crate::document::Builder;
+use crate::{BlockKind, ContentError, ExtractOptions, Extracted, MediaType, Warning, guard};
+use compose::Element;
+use glyphs::{Frame, PageText, Rule};
+use grid::Part;
+use lines::Segment;
+
+/// Reads a PDF. Pages without text and pages that cannot be parsed become warnings as long as another page has text.
+pub(crate) fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracted, ContentError> {
+    let pdf = guard::guarded(|| Pdf::new(bytes.to_vec())).map_err(|_| damaged("its structure is broken"))?.map_err(
+        |error| match error {
+            LoadPdfError::Decryption(DecryptionError::PasswordProtected) => ContentError::PdfPassword,
+            LoadPdfError::Decryption(_) => damaged("its encryption is broken or of an unknown kind"),
+            LoadPdfError::Invalid => damaged("its structure is broken"),
+        },
+    )?;
+    let count = guard::guarded(|| pdf.pages().len()).map_err(|_| damaged("its page tree is broken"))?;
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    if count == 0 {
+        return Err(damaged("it has no pages"));
+    }
+    if count > options.max_pages {
+        return Err(ContentError::TooManyPages { pages: count, max: options.max_pages });
+    }
+    let (pages, mut report) = read_pages(&pdf);
+    let mut builder = Builder::default();
+    guard::guarded(|| layout(pages, &mut report, &mut builder)).map_err(|_| damaged("its layout makes no sense"))?;
+    if builder.blocks().is_empty() {
+        return Err(report.failure(count));
+    }
+    let mut metadata = guard::guarded(|| info::read(bytes, &pdf)).unwrap_or_default();
+    metadata.page_count = Some(count);
+    let mut document = builder.finish(MediaType::Pdf, metadata, report.warnings());
+    if document.metadata.title.is_none() {
+        document.metadata.title = first_title(&document);
+    }
+    Ok(document)
+}
+
+fn damaged(detail: &str) -> ContentError {
+    ContentError::PdfDamaged { detail: detail.to_owned() }
+}
+
+/// What could not be read, by page number.
+#[derive(Default)]
+struct Report {
+    damaged: Vec<u32>,
+    textless: Vec<u32>,
+    unmapped: Vec<u32>,
+}
+
+impl Report {
+    /// Why there is no text at all.
+    fn failure(mut self, count: u32) -> ContentError {
+        if self.damaged.len() == usize::try_from(count).unwrap_or(usize::MAX) {
+            return damaged("none of its pages can be parsed");
+        }
+        self.textless.append(&mut self.unmapped);
+        self.textless.sort_unstable();
+        self.textless.dedup();
+        if !self.textless.is_empty() {
+            ContentError::NeedsOcr { pages: self.textless }
+        } else if self.damaged.is_empty() {
+            ContentError::EmptyDocument
+        } else {
+            damaged("none of its pages with content can be parsed")
+        }
+    }
+
+    fn warnings(self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        if !self.textless.is_empty() {
+            warnings.push(Warning::PagesWithoutText { pages: self.textless });
+        }
+        if !self.damaged.is_empty() {
+            warnings.push(Warning::PagesDamaged { pages: self.damaged });
+        }
+        if !self.unmapped.is_empty() {
+            warnings.push(Warning::PagesUnmapped { pages: self.unmapped });
+        }
+        warnings
+    }
+}
+
+/// The glyphs of every page, with its number.
+fn read_pages(pdf: &Pdf) -> (Vec<(u32, PageText)>, Report) {
+    let cache = InterpreterCache::new();
+    let mut report = Report::default();
+    let mut pages = Vec::new();
+    for (index, page) in pdf.pages().iter().enumerate() {
+        let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        let Ok(text) = guard::guarded(|| glyphs::read(page, &cache)) else {
+            report.damaged.push(number);
+            continue;
+        };
+        let mapped: usize =
+            text.frames.iter().map(|frame| frame.glyphs.iter().filter(|g| !g.text.trim().is_empty()).count()).sum();
+        // A stray symbol without meaning is no loss.
+        if text.unmapped > 20 && text.unmapped * 4 > mapped {
+            report.unmapped.push(number);
+        } else if mapped == 0 && text.drawn {
+            report.textless.push(number);
+        }
+        pages.push((number, text));
+    }
+    (pages, report)
+}
+
+/// The main writing direction of a page, and what is written in others.
+struct Sheet {
+    number: u32,
+    rules: Vec<Rule>,
+    others: Vec<(Vec<Segment>, Vec<Rule>)>,
+}
+
+fn layout(pages: Vec<(u32, PageText)>, report: &mut Report, builder: &mut Builder) {
+    let mut sheets = Vec::new();
+    let mut mains: Vec<(Vec<Segment>, f32)> = Vec::new();
+    for (number, text) in pages {
+        let mut frames = text.frames.into_iter();
+        let Some(Frame { glyphs, rules, height, .. }) = frames.next() else { continue };
+        let others = frames.map(|frame| (lines::segments(frame.glyphs), frame.rules)).collect();
+        mains.push((lines::segments(glyphs), height));
+        sheets.push(Sheet { number, rules, others });
+    }
+    let body = body_size(mains.iter().flat_map(|(segments, _)| segments));
+    furniture::remove(&mut mains, body);
+    let mut elements = Vec::new();
+    for (sheet, (segments, _)) in sheets.into_iter().zip(mains) {
+        elements_of(segments, &sheet.rules, sheet.number, &mut elements);
+        for (segments, rules) in sheet.others {
+            elements_of(segments, &rules, sheet.number, &mut elements);
+        }
+    }
+    compose::compose(elements, body, builder);
+    report.textless.sort_unstable();
+}
+
+fn elements_of(segments: Vec<Segment>, rules: &[Rule], page: u32, elements: &mut Vec<Element>) {
+    for zone in order::zones(segments, rules) {
+        let parts = grid::parts(&grid::rows(zone), rules);
+        for part in parts {
+            match part {
+                Part::Text(rows) => elements.extend(flow::passages(&rows, page).into_iter().map(Element::Passage)),
+                Part::Table(cells) => elements.push(Element::Table { page, cells }),
+            }
+        }
+    }
+}
+
+/// The font size most characters are set in, in points.
+fn body_size<'s>(segments: impl Iterator<Item = &'s Segment>) -> f32 {
+    let mut counts: HashMap<i32, usize> = HashMap::new();
+    for segment in segments {
+        *counts.entry((segment.size * 4.0).round() as i32).or_default() += segment.chars();
+    }
+    let most = counts.into_iter().max_by_key(|(size, chars)| (*chars, -*size));
+    most.map_or(10.0, |(size, _)| size as f32 / 4.0)
+}
+
+/// The first heading of level 1 on the first page that has one.
+fn first_title(document: &Extracted) -> Option<String> {
+    let heading =
+        document.blocks.iter().find(|block| block.kind == BlockKind::Heading { level: 1 } && block.page == Some(1))?;
+    let title: String = document.text.chars().skip(heading.start).take(heading.end - heading.start).collect();
+    let generic = ["contents", "table of contents", "abstract", "inhalt", "inhaltsverzeichnis", "sommaire"];
+    (title.chars().count() >= 4 && !generic.contains(&title.to_lowercase().as_str())).then_some(title)
+}
+
+#[cfg(test)]
+mod tests;

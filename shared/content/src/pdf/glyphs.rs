@@ -1,0 +1,361 @@
+//! Positioned glyphs of a page, by hayro's interpreter, turned so that text runs from left to right.
+
+use hayro_interpret::font::{Glyph as Drawn, GlyphRun};
+use hayro_interpret::hayro_cmap::{BfString, WritingMode};
+use hayro_interpret::kurbo::{Affine, BezPath, PathEl, Point};
+use hayro_interpret::{
+    BlendMode, ClipPath, Context, Device, DrawMode, DrawProps, Image, ImageDrawProps, InterpreterCache,
+    InterpreterSettings, RectExt, SoftMask, TransformExt, interpret_page,
+};
+use hayro_syntax::object::{Dict, Name};
+use hayro_syntax::page::Page;
+
+/// Glyphs kept of one page at most; more is an attack or a map.
+const MAX_GLYPHS: usize = 400_000;
+
+/// Rules kept of one page at most.
+const MAX_RULES: usize = 20_000;
+
+/// More paths than this on a page without text may be letters drawn as outlines.
+const MANY_PATHS: usize = 40;
+
+/// A glyph in reading coordinates: x grows along the line, y downwards from line to line. Units are points.
+#[derive(Debug, Clone)]
+pub(super) struct Glyph {
+    /// The characters it stands for: mostly one, several for a ligature.
+    pub(super) text: String,
+    pub(super) x0: f32,
+    pub(super) x1: f32,
+    /// The baseline.
+    pub(super) y: f32,
+    /// The font size.
+    pub(super) size: f32,
+    pub(super) bold: bool,
+    pub(super) mono: bool,
+}
+
+/// A straight line drawn along an axis.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rule {
+    pub(super) x0: f32,
+    pub(super) x1: f32,
+    pub(super) y0: f32,
+    pub(super) y1: f32,
+}
+
+/// The text of one writing direction of a page.
+#[derive(Debug, Default)]
+pub(super) struct Frame {
+    pub(super) glyphs: Vec<Glyph>,
+    pub(super) rules: Vec<Rule>,
+    /// The page's extent across the lines.
+    pub(super) height: f32,
+}
+
+/// All text of a page.
+#[derive(Debug, Default)]
+pub(super) struct PageText {
+    /// One frame per writing direction, the one with most glyphs first.
+    pub(super) frames: Vec<Frame>,
+    /// Glyphs whose font does not say what they mean.
+    pub(super) unmapped: usize,
+    /// Whether pictures or drawings are on it: with no text beside them, they may be pictures of text.
+    pub(super) drawn: bool,
+}
+
+/// Interprets a page.
+pub(super) fn read<'a>(page: &Page<'a>, cache: &InterpreterCache<'a>) -> PageText {
+    let (width, height) = page.render_dimensions();
+    let initial = page.initial_transform(true).to_kurbo();
+    let bbox = page.intersected_crop_box().to_kurbo();
+    let mut context = Context::new(initial, bbox, cache, page.xref(), InterpreterSettings::default());
+    let mut collector = Collector { width, height, ..Collector::default() };
+    interpret_page(page, &mut context, &mut collector);
+    collector.finish()
+}
+
+#[derive(Default)]
+struct Collector {
+    width: f32,
+    height: f32,
+    turns: [Vec<Glyph>; 4],
+    rules: Vec<Rule>,
+    unmapped: usize,
+    total: usize,
+    images: usize,
+    paths: usize,
+    /// Open marked-content sequences; true for page furniture the document itself marks as such.
+    marked: Vec<bool>,
+}
+
+impl Collector {
+    fn finish(self) -> PageText {
+        let (width, height) = (self.width, self.height);
+        let mut frames: Vec<Frame> = Vec::new();
+        for (turn, glyphs) in self.turns.into_iter().enumerate() {
+            if glyphs.is_empty() {
+                continue;
+            }
+            let rules = self.rules.iter().map(|rule| turn_rule(*rule, turn, width, height)).collect();
+            let height = if turn % 2 == 0 { height } else { width };
+            frames.push(Frame { glyphs: without_doubles(glyphs), rules, height });
+        }
+        frames.sort_by_key(|frame| std::cmp::Reverse(frame.glyphs.len()));
+        PageText { frames, unmapped: self.unmapped, drawn: self.images > 0 || self.paths > MANY_PATHS }
+    }
+
+    fn push(&mut self, glyph: Placed, text: String, style: (bool, bool)) {
+        let margin = 0.05 * self.width.max(self.height);
+        let inside =
+            glyph.x > -margin && glyph.x < self.width + margin && glyph.y > -margin && glyph.y < self.height + margin;
+        if !inside || !(0.5..2000.0).contains(&glyph.size) || self.total >= MAX_GLYPHS {
+            return;
+        }
+        self.total += 1;
+        let (x, y) = turn_point(glyph.x, glyph.y, glyph.turn, self.width, self.height);
+        let width = glyph.width.clamp(0.0, glyph.size * 4.0);
+        let (size, (bold, mono)) = (glyph.size, style);
+        // A glyph may stand for several words: they share its width.
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let share = width / words.len().max(1) as f32;
+        for (index, word) in words.iter().enumerate() {
+            let x0 = x + share * index as f32;
+            if index > 0 {
+                let gap = Glyph { text: " ".to_owned(), x0: x0 - 0.1 * size, x1: x0, y, size, bold, mono };
+                self.turns[glyph.turn].push(gap);
+            }
+            let text = (*word).to_owned();
+            self.turns[glyph.turn].push(Glyph { text, x0, x1: x0 + share, y, size, bold, mono });
+        }
+        if words.is_empty() {
+            self.turns[glyph.turn].push(Glyph { text, x0: x, x1: x + width, y, size, bold, mono });
+        }
+    }
+
+    fn segment(&mut self, a: Point, b: Point) {
+        if self.rules.len() >= MAX_RULES || !(a.is_finite() && b.is_finite()) {
+            return;
+        }
+        let (dx, dy) = ((a.x - b.x).abs(), (a.y - b.y).abs());
+        if (dx > 8.0 && dy < 1.5) || (dy > 6.0 && dx < 1.5) {
+            self.rules.push(Rule {
+                x0: a.x.min(b.x) as f32,
+                x1: a.x.max(b.x) as f32,
+                y0: a.y.min(b.y) as f32,
+                y1: a.y.max(b.y) as f32,
+            });
+        }
+    }
+
+    fn filled(&mut self, path: &BezPath) {
+        use hayro_interpret::kurbo::Shape;
+        let bounds = path.bounding_box();
+        if bounds.width() < 3.0 || bounds.height() < 3.0 {
+            let middle = bounds.center();
+            if bounds.width() >= bounds.height() {
+                self.segment(Point::new(bounds.x0, middle.y), Point::new(bounds.x1, middle.y));
+            } else {
+                self.segment(Point::new(middle.x, bounds.y0), Point::new(middle.x, bounds.y1));
+            }
+        }
+    }
+
+    fn stroked(&mut self, path: &BezPath) {
+        let (mut start, mut last) = (Point::ZERO, Point::ZERO);
+        for element in path.elements() {
+            match *element {
+                PathEl::MoveTo(point) => (start, last) = (point, point),
+                PathEl::LineTo(point) => {
+                    self.segment(last, point);
+                    last = point;
+                }
+                PathEl::QuadTo(_, point) | PathEl::CurveTo(_, _, point) => last = point,
+                PathEl::ClosePath => {
+                    self.segment(last, start);
+                    last = start;
+                }
+            }
+        }
+    }
+}
+
+/// Where a glyph stands on the page, y downwards.
+#[derive(Clone, Copy)]
+struct Placed {
+    x: f32,
+    y: f32,
+    width: f32,
+    size: f32,
+    /// Quarter turns clockwise of its writing direction.
+    turn: usize,
+}
+
+fn place(transform: Affine, advance: f32, vertical: bool) -> Option<Placed> {
+    let [a, b, c, d, e, f] = transform.as_coeffs();
+    let along = a.hypot(b);
+    let across = c.hypot(d);
+    if !(along.is_finite() && across.is_finite() && e.is_finite() && f.is_finite()) {
+        return None;
+    }
+    let turn = if vertical || (b.abs() > a.abs() && b > 0.0) {
+        1
+    } else if b.abs() > a.abs() {
+        3
+    } else if a < 0.0 {
+        2
+    } else {
+        0
+    };
+    let size = (across * 1000.0) as f32;
+    let width = if vertical { size } else { advance * along as f32 };
+    Some(Placed { x: e as f32, y: f as f32, width, size, turn })
+}
+
+fn turn_point(x: f32, y: f32, turn: usize, width: f32, height: f32) -> (f32, f32) {
+    match turn {
+        1 => (y, width - x),
+        2 => (width - x, height - y),
+        3 => (height - y, x),
+        _ => (x, y),
+    }
+}
+
+fn turn_rule(rule: Rule, turn: usize, width: f32, height: f32) -> Rule {
+    let (ax, ay) = turn_point(rule.x0, rule.y0, turn, width, height);
+    let (bx, by) = turn_point(rule.x1, rule.y1, turn, width, height);
+    Rule { x0: ax.min(bx), x1: ax.max(bx), y0: ay.min(by), y1: ay.max(by) }
+}
+
+/// Drops glyphs drawn twice at nearly the same place, as for a fake bold or a shadow.
+fn without_doubles(glyphs: Vec<Glyph>) -> Vec<Glyph> {
+    let mut kept: Vec<Glyph> = Vec::with_capacity(glyphs.len());
+    let mut cells: std::collections::HashMap<(i32, i32), Vec<usize>> = std::collections::HashMap::new();
+    for glyph in glyphs {
+        let cell = ((glyph.x0 / 4.0) as i32, (glyph.y / 4.0) as i32);
+        let near = glyph.size * 0.12;
+        let double = (-1..=1).flat_map(|dx| (-1..=1).map(move |dy| (cell.0 + dx, cell.1 + dy))).any(|cell| {
+            cells.get(&cell).is_some_and(|here| {
+                here.iter().rev().take(16).any(|&index| {
+                    let known: &Glyph = &kept[index];
+                    known.text == glyph.text && (known.x0 - glyph.x0).abs() < near && (known.y - glyph.y).abs() < near
+                })
+            })
+        });
+        if !double {
+            cells.entry(cell).or_default().push(kept.len());
+            kept.push(glyph);
+        }
+    }
+    kept
+}
+
+/// Bold and monospaced, as far as the font says.
+fn style_of(glyph: &Drawn<'_>) -> (bool, bool) {
+    let Drawn::Outline(outline) = glyph else { return (false, false) };
+    let Some(font) = outline.font_data() else { return (false, false) };
+    let name = font.postscript_name.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let named_bold = ["bold", "black", "heavy", "semibold", "demi"].iter().any(|word| name.contains(word))
+        // Computer Modern names its bold faces cmbx10, cmb10, cmssbx10.
+        || name.contains("cmbx") || name.contains("cmssbx");
+    let named_mono = ["mono", "courier", "cmtt", "consol", "menlo"].iter().any(|word| name.contains(word));
+    (named_bold || font.weight.is_some_and(|weight| weight >= 600), named_mono || font.is_monospace)
+}
+
+impl<'a> Device<'a> for Collector {
+    fn draw_path(&mut self, path: &BezPath, props: DrawProps<'a>, mode: &DrawMode) {
+        self.paths += 1;
+        if path.elements().len() > 64 {
+            return;
+        }
+        let path = props.transform * path.clone();
+        match mode {
+            DrawMode::Fill(_) => self.filled(&path),
+            DrawMode::Stroke(_) | DrawMode::FillAndStroke(..) => self.stroked(&path),
+            DrawMode::Invisible => {}
+        }
+    }
+
+    fn draw_glyph_run(&mut self, run: &GlyphRun<'_, 'a>, props: DrawProps<'a>, _: &DrawMode) {
+        if self.marked.contains(&true) {
+            return;
+        }
+        let vertical = matches!(run.writing_mode(), WritingMode::Vertical);
+        let Some(first) = run.glyphs().first() else { return };
+        let style = style_of(first);
+        let mut placed: Vec<(Placed, Option<String>)> = Vec::with_capacity(run.glyphs().len());
+        let mut bitmap = false;
+        for glyph in run.glyphs() {
+            let advance = match &**glyph {
+                Drawn::Outline(outline) => outline.advance_width().unwrap_or(500.0),
+                Drawn::Type3(type3) => {
+                    bitmap = true;
+                    type3.advance_width().unwrap_or(500.0)
+                }
+            };
+            if let Some(place) = place(props.transform * glyph.transform(), advance, vertical) {
+                placed.push((place, glyph.as_unicode().and_then(meaning)));
+            }
+        }
+        if bitmap {
+            true_size(&mut placed);
+        }
+        for (place, text) in placed {
+            match text {
+                Some(text) => self.push(place, text, style),
+                None => self.unmapped += 1,
+            }
+        }
+    }
+
+    fn begin_marked_content(&mut self, tag: &[u8], properties: Option<&Dict<'_>>) {
+        let is = |key: &str, value: &[u8]| {
+            properties.and_then(|p| p.get::<Name<'_>>(key)).is_some_and(|name| name.as_ref() == value)
+        };
+        // ISO 32000-2, 14.8.2.2: running headers, footers and page numbers are pagination artifacts.
+        self.marked.push(tag == b"Artifact" && is("Type", b"Pagination"));
+    }
+
+    fn end_marked_content(&mut self) {
+        self.marked.pop();
+    }
+
+    fn push_clip_path(&mut self, _: &ClipPath) {}
+    fn push_transparency_group(&mut self, _: f32, _: Option<SoftMask<'a>>, _: BlendMode) {}
+    fn draw_image(&mut self, _: Image<'a, '_>, _: ImageDrawProps<'a>) {
+        self.images += 1;
+    }
+    fn pop_clip(&mut self) {}
+    fn pop_transparency_group(&mut self) {}
+}
+
+/// Bitmap fonts may hide their size in the font matrix; the mean advance, about half an em, gives it away.
+fn true_size(placed: &mut [(Placed, Option<String>)]) {
+    let mean = placed.iter().map(|(place, _)| place.width).sum::<f32>() / placed.len().max(1) as f32;
+    for (place, _) in placed {
+        if mean > 0.0 && !(0.4..2.5).contains(&(mean * 2.0 / place.size)) {
+            place.size = mean * 2.0;
+        }
+    }
+}
+
+/// The characters of a glyph, ligatures and presentation forms spelt out; none if they mean nothing.
+fn meaning(unicode: BfString) -> Option<String> {
+    use unicode_normalization::UnicodeNormalization;
+    let text = match unicode {
+        BfString::Char(c) => c.to_string(),
+        BfString::String(s) => s,
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{fb00}'..='\u{fb06}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}' | '\u{2f00}'..='\u{2fdf}' => {
+                out.extend(c.nfkc())
+            }
+            '\u{e000}'..='\u{f8ff}' | '\u{fffd}' | '\u{0}' => {}
+            '\t' | '\n' | '\r' => out.push(' '),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    (!out.is_empty()).then_some(out)
+}
