@@ -101,12 +101,14 @@ impl Installation {
     /// When a part ends although it was not told to.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
         let Self { config, mut postgres, engine, listener, app, worker, .. } = self;
+        let router = gristmill_api::router(app);
+        let router = router.map_err(|error| StartError::caused("The API cannot be set up.", error))?;
         let lease = config.worker.lease;
         let scheduler_stop = CancellationToken::new();
         let (clockwork, ends) = (engine.clone(), scheduler_stop.clone());
         let scheduler = tokio::spawn(async move { gristmill_scheduler::run(&clockwork, lease, ends).await });
         let worker = tokio::spawn(worker.run(stop.clone()));
-        let api = tokio::spawn(gristmill_api::serve(listener, gristmill_api::router(app), stop.clone()));
+        let api = tokio::spawn(gristmill_api::serve(listener, router, stop.clone()));
 
         let broken = tokio::select! {
             () = stop.cancelled() => None,
@@ -127,8 +129,7 @@ impl Installation {
             postgres.stop().await.map_err(|error| StartError::caused("Postgres could not be stopped.", error))?;
         }
         let part = |name: &str| format!("The {name} ended in an error.");
-        api.map_err(|error| StartError::caused(part("API"), error))?
-            .map_err(|error| StartError::caused(part("API"), error))?;
+        api.map_err(|error| StartError::caused(part("API"), error))?;
         worker
             .map_err(|error| StartError::caused(part("worker"), error))?
             .map_err(|error| StartError::caused(part("worker"), error))?;

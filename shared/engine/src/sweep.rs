@@ -11,7 +11,7 @@ use gristmill_store::{
     idempotency,
 };
 use sea_orm::FromQueryResult;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,7 @@ use crate::{
     events::{self, Event},
     job::Failure,
     queue::Queue,
+    state::State,
 };
 
 /// Between two sweeps.
@@ -85,9 +86,7 @@ impl Engine {
             swept.expired = expire_leases(&tx, "lease_until < now()").await?;
             tx.commit().await?;
         }
-        for queue in Queue::ALL {
-            swept.undelivered += self.redispatch(queue, unclaimed).await?;
-        }
+        swept.undelivered = self.redispatch(unclaimed).await?;
         Ok(swept)
     }
 
@@ -100,48 +99,38 @@ impl Engine {
         let tx = self.db.system().await?;
         let expired = expire_leases(&tx, "true").await?;
         tx.commit().await?;
-        let mut undelivered = 0;
-        for queue in Queue::ALL {
-            undelivered += self.redispatch(queue, Duration::ZERO).await?;
-        }
+        let undelivered = self.redispatch(Duration::ZERO).await?;
         Ok(Swept { expired, undelivered })
     }
 
     /// Lets jobs be dispatched anew whose message was sent `unclaimed` ago and is nowhere to be found.
-    async fn redispatch(&self, queue: Queue, unclaimed: Duration) -> Result<usize> {
+    async fn redispatch(&self, unclaimed: Duration) -> Result<usize> {
         let tx = self.db.system().await?;
-        let sent = sent_before(&tx, queue, unclaimed).await?;
+        let sent = sent_before(&tx, unclaimed).await?;
         tx.commit().await?;
-        if sent.is_empty() {
-            return Ok(0);
-        }
-        let held = match self.delivery.holds(queue, &sent).await {
-            Ok(held) => held,
-            Err(error) => {
-                tracing::debug!(%error, queue.name = queue.name(), "the delivery cannot be asked what it holds");
-                return Ok(0);
+        let mut lost = Vec::new();
+        for queue in Queue::ALL {
+            let messages: Vec<Message> =
+                sent.iter().filter(|row| row.queue == queue.name()).map(Sent::message).collect();
+            if messages.is_empty() {
+                continue;
             }
-        };
-        let lost: Vec<&Message> = sent.iter().zip(held).filter(|(_, held)| !held).map(|(message, _)| message).collect();
+            match self.delivery.holds(queue, &messages).await {
+                Ok(held) => {
+                    lost.extend(messages.into_iter().zip(held).filter(|(_, held)| !held).map(|(message, _)| message))
+                }
+                Err(error) => {
+                    tracing::debug!(%error, queue.name = queue.name(), "the delivery cannot be asked what it holds");
+                }
+            }
+        }
         if lost.is_empty() {
             return Ok(0);
         }
         let tx = self.db.system().await?;
-        let ids: Vec<uuid::Uuid> = lost.iter().map(|message| message.job_id.uuid()).collect();
-        let seqs: Vec<i32> = lost.iter().map(|message| message.dispatch_seq).collect();
-        // A row that a worker is claiming this moment is locked, and skipped.
-        let again = tx
-            .execute(sql(
-                "UPDATE jobs SET dispatched_at = NULL FROM (
-                     SELECT j.id FROM unnest($1::uuid[], $2::int[]) AS l(id, seq) JOIN jobs j ON j.id = l.id
-                     WHERE j.state = 'queued' AND j.dispatch_seq = l.seq AND j.dispatched_at IS NOT NULL
-                     ORDER BY j.id FOR UPDATE OF j SKIP LOCKED) AS lost
-                 WHERE jobs.id = lost.id",
-                [ids.into(), seqs.into()],
-            ))
-            .await?;
+        let again = unmark(&tx, &lost).await?;
         tx.commit().await?;
-        Ok(usize::try_from(again).unwrap_or(usize::MAX))
+        Ok(again)
     }
 
     async fn prune(&self) -> Result<()> {
@@ -152,68 +141,107 @@ impl Engine {
     }
 }
 
-async fn sent_before(tx: &SystemTx, queue: Queue, unclaimed: Duration) -> Result<Vec<Message>> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        id: JobId,
-        kind: String,
-        priority: i16,
-        dispatch_seq: i32,
+#[derive(FromQueryResult)]
+struct Sent {
+    id: JobId,
+    queue: String,
+    kind: String,
+    priority: i16,
+    dispatch_seq: i32,
+}
+
+impl Sent {
+    fn message(&self) -> Message {
+        Message { priority: self.priority, job_id: self.id, dispatch_seq: self.dispatch_seq, kind: self.kind.clone() }
     }
-    let rows: Vec<Row> = tx
-        .all(sql(
-            "SELECT id, kind, priority, dispatch_seq FROM jobs
-             WHERE state = 'queued' AND dispatched_at <= now() - make_interval(secs => $1) AND queue = $2
-             ORDER BY dispatched_at LIMIT $3",
-            [unclaimed.as_secs_f64().into(), queue.name().into(), (BATCH * 4).into()],
+}
+
+async fn sent_before(tx: &SystemTx, unclaimed: Duration) -> Result<Vec<Sent>> {
+    tx.all(sql(
+        "SELECT id, queue, kind, priority, dispatch_seq FROM jobs
+         WHERE state = 'queued' AND dispatched_at <= now() - make_interval(secs => $1)
+         ORDER BY dispatched_at LIMIT $2",
+        [unclaimed.as_secs_f64().into(), (BATCH * 4).into()],
+    ))
+    .await
+}
+
+/// Takes back that `lost` were dispatched. A row that a worker is claiming this moment is locked, and skipped.
+async fn unmark(tx: &SystemTx, lost: &[Message]) -> Result<usize> {
+    let ids: Vec<uuid::Uuid> = lost.iter().map(|message| message.job_id.uuid()).collect();
+    let seqs: Vec<i32> = lost.iter().map(|message| message.dispatch_seq).collect();
+    let unmarked = tx
+        .execute(sql(
+            "UPDATE jobs SET dispatched_at = NULL FROM (
+                 SELECT j.id FROM unnest($1::uuid[], $2::int[]) AS l(id, seq) JOIN jobs j ON j.id = l.id
+                 WHERE j.state = 'queued' AND j.dispatch_seq = l.seq AND j.dispatched_at IS NOT NULL
+                 ORDER BY j.id FOR UPDATE OF j SKIP LOCKED) AS lost
+             WHERE jobs.id = lost.id",
+            [ids.into(), seqs.into()],
         ))
         .await?;
-    let message =
-        |row: Row| Message { priority: row.priority, job_id: row.id, dispatch_seq: row.dispatch_seq, kind: row.kind };
-    Ok(rows.into_iter().map(message).collect())
+    Ok(usize::try_from(unmarked).unwrap_or(usize::MAX))
 }
 
 #[derive(FromQueryResult)]
-struct Expired {
+struct Orphan {
     id: JobId,
     org_id: OrgId,
     kind: String,
     attempt: i32,
-    buried: bool,
+    last: bool,
+    called_off: bool,
+}
+
+impl Orphan {
+    fn state(&self) -> State {
+        match (self.called_off, self.last) {
+            (true, _) => State::Cancelled,
+            (false, true) => State::Failed,
+            (false, false) => State::Queued,
+        }
+    }
+
+    fn error(&self) -> Json {
+        let failure = Failure::new("worker-died", "The worker died while it ran the job, and no attempt is left.");
+        failure.to_json(&self.kind, self.attempt)
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let event = |name, data| Event { org: self.org_id, job: self.id, name, attempt: self.attempt, data };
+        let mut events = vec![event("worker_died", json!({}))];
+        match self.state() {
+            State::Failed => events.push(event("failed", json!({ "error": self.error() }))),
+            State::Cancelled => events.push(event("cancelled", json!({}))),
+            _ => {}
+        }
+        events
+    }
 }
 
 /// Jobs whose lease ran out go back to their queue. The attempt counts, so a job that kills its process cannot do so
 /// for ever: after the last one it is buried.
 async fn expire_leases(tx: &SystemTx, condition: &str) -> Result<usize> {
-    let expired: Vec<Expired> = tx
-        .all(sql(
-            &format!(
-                "WITH dead AS MATERIALIZED (
-                     SELECT id, attempt >= max_attempts AND cancel_requested_at IS NULL AS buried,
-                            cancel_requested_at IS NOT NULL AS called_off
-                     FROM jobs WHERE state = 'running' AND {condition} ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
-                 UPDATE jobs SET dispatched_at = NULL, lease_until = NULL,
-                     state = CASE WHEN called_off THEN 'cancelled' WHEN buried THEN 'failed' ELSE 'queued' END,
-                     finished_at = CASE WHEN called_off OR buried THEN now() END
-                 FROM dead WHERE jobs.id = dead.id
-                 RETURNING jobs.id, org_id, kind, attempt, buried"
-            ),
-            [BATCH.into()],
-        ))
-        .await?;
-    let message = "The worker died while it ran the job, at every attempt.";
-    let failure = Failure::new("worker-died", message);
-    let mut happened = Vec::new();
-    for job in &expired {
-        let event = |name, data| Event { org: job.org_id, job: job.id, name, attempt: job.attempt, data };
-        happened.push(event("worker_died", json!({})));
-        if job.buried {
-            let error = failure.to_json(&job.kind, job.attempt);
-            let statement = "UPDATE jobs SET error = $2 WHERE id = $1";
-            tx.execute(sql(statement, [job.id.into(), error.clone().into()])).await?;
-            happened.push(event("failed", json!({ "error": error })));
-        }
+    let statement = format!(
+        "SELECT id, org_id, kind, attempt, attempt >= max_attempts AS last, cancel_requested_at IS NOT NULL AS called_off
+         FROM jobs WHERE state = 'running' AND {condition} ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED"
+    );
+    let orphans: Vec<Orphan> = tx.all(sql(&statement, [BATCH.into()])).await?;
+    if orphans.is_empty() {
+        return Ok(0);
     }
+    let row = |orphan: &Orphan| {
+        let error = if orphan.state() == State::Failed { orphan.error() } else { Json::Null };
+        json!({ "id": orphan.id.uuid(), "state": orphan.state().name(), "over": orphan.state().is_over(), "error": error })
+    };
+    tx.execute(sql(
+        "UPDATE jobs SET state = o.state, error = coalesce(nullif(o.error, 'null'), jobs.error), dispatched_at = NULL,
+             lease_until = NULL, finished_at = CASE WHEN over THEN now() END
+         FROM jsonb_to_recordset($1) AS o(id uuid, state text, over boolean, error jsonb) WHERE jobs.id = o.id",
+        [Json::Array(orphans.iter().map(row).collect()).into()],
+    ))
+    .await?;
+    let happened: Vec<Event> = orphans.iter().flat_map(Orphan::events).collect();
     events::write(tx, &happened).await?;
-    Ok(expired.len())
+    Ok(orphans.len())
 }

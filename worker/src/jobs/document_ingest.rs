@@ -71,7 +71,7 @@ impl Job<Services> for IngestDocument {
         let source = source(ctx, &version).await?;
         ctx.check()?;
         ctx.progress(0, 1, "extract");
-        let file = source.file.clone();
+        let (file, file_name) = (source.file.clone(), source.options.file_name.clone());
         // Reading and cutting keep a core busy: not on the threads that keep heartbeats going.
         let (extracted, cut) = tokio::task::spawn_blocking(move || read(&source)).await??;
         for warning in &extracted.warnings {
@@ -80,7 +80,8 @@ impl Job<Services> for IngestDocument {
         let rows = embed(ctx, cut).await?;
         ctx.progress(rows.len() as u64, rows.len() as u64, "index");
 
-        let found = found(&extracted, file, rows.len())?;
+        let mut found = found(&extracted, file, rows.len())?;
+        found.title = found.title.or(file_name);
         let model = ctx.embedder.model();
         let report = IngestReport {
             document_id: self.document_id,

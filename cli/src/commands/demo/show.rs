@@ -71,7 +71,8 @@ pub(super) async fn show(client: Client, feed: String) -> Result<(), StartError>
         jobs.push((sample.name.to_owned(), text(&accepted["job"]["id"]).to_owned()));
     }
     let feed = client.post("/v1/feeds", &json!({ "url": feed })).await?;
-    jobs.push(("feed.xml (RSS)".to_owned(), text(&feed["job"]["id"]).to_owned()));
+    let polls = client.get(&format!("/v1/jobs?subject={}", text(&feed["id"]))).await?;
+    jobs.push(("feed.xml (RSS)".to_owned(), text(&polls["data"][0]["id"]).to_owned()));
     let mut following: Vec<_> = jobs.into_iter().map(|(name, id)| follow(&client, &bars, name, id)).collect();
     for done in futures::future::join_all(following.drain(..)).await {
         done?;
