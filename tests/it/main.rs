@@ -24,5 +24,14 @@ macro_rules! on_both {
     )* };
 }
 
+mod bad_input;
+mod documents;
 mod engine;
+mod feeds;
+mod idempotency;
+mod jobs_http;
+mod search;
+mod service;
+mod strangers;
+#[cfg(any())]
 mod tenancy;

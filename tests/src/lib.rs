@@ -6,4 +6,5 @@
 
 pub mod database;
 pub mod kinds;
+pub mod site;
 pub mod world;

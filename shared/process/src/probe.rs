@@ -1,54 +1,82 @@
 //! `/healthz`, `/readyz` and `/metrics` for a process that serves nothing else.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{Json, Router, http::StatusCode, routing::get};
 use futures::future::BoxFuture;
 use gristmill_engine::{Engine, worker::Health};
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::json;
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+/// How long one check may take.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One thing a process needs, and whether it has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// What: `database`, `delivery` ….
     pub name: &'static str,
-    /// Why it is not there, for logs.
-    pub problem: Option<String>,
+    /// What is wrong, in a sentence that tells no cause: who asks `/readyz` need not be one of us.
+    pub problem: Option<&'static str>,
 }
 
 impl Check {
-    /// A check with its result.
-    pub fn new(name: &'static str, result: Result<(), impl std::fmt::Display>) -> Self {
-        Self { name, problem: result.err().map(|error| error.to_string()) }
+    /// Waits a few seconds for `check`. The cause of a failure goes to the log.
+    pub async fn of<E: std::fmt::Display>(
+        name: &'static str,
+        problem: &'static str,
+        check: impl Future<Output = Result<(), E>>,
+    ) -> Self {
+        let cause = match timeout(PATIENCE, check).await {
+            Ok(Ok(())) => return Self { name, problem: None },
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it took too long".to_owned(),
+        };
+        tracing::warn!(check = name, cause, "not ready");
+        Self { name, problem: Some(problem) }
     }
 }
 
-/// Whether the database and the delivery can be reached, and the fetching loops of a worker (if there is one) live.
+/// Whether the database and the delivery can be reached, the schema is up to date, and the fetching loops of a worker
+/// (if there is one) live.
 pub async fn checks(engine: &Engine, worker: Option<&Health>) -> Vec<Check> {
-    let (database, delivery) = tokio::join!(engine.db().ping(), engine.delivery().check());
-    let mut checks = vec![Check::new("database", database), Check::new("delivery", delivery)];
+    let schema = async {
+        match gristmill_migrations::pending(engine.db().pool()).await {
+            Ok(0) => Ok(()),
+            Ok(pending) => Err(format!("{pending} migrations are pending")),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    let (database, migrations, delivery) = tokio::join!(
+        Check::of("database", "Postgres does not answer.", engine.db().ping()),
+        Check::of("migrations", "The database's schema is older than this version, or cannot be read.", schema),
+        Check::of("delivery", "The delivery of jobs (Redis) does not answer.", engine.delivery().check()),
+    );
+    let mut checks = vec![database, migrations, delivery];
     if let Some(health) = worker {
-        let alive = if health.is_alive() { Ok(()) } else { Err("a fetching loop does not ask for work") };
-        checks.push(Check::new("worker", alive));
+        let problem = "The worker of this process has stopped asking for work; restart it.";
+        checks.push(Check { name: "worker", problem: (!health.is_alive()).then_some(problem) });
     }
     checks
 }
 
-/// The answer to `/readyz`: which checks failed, but not why; that stands in the log.
-pub fn answer(checks: &[Check]) -> (StatusCode, Json<serde_json::Value>) {
-    let mut all = serde_json::Map::new();
-    for check in checks {
-        if let Some(problem) = &check.problem {
-            tracing::warn!(check = check.name, problem, "not ready");
-        }
-        let word = if check.problem.is_none() { "ok" } else { "failed" };
-        all.insert(check.name.to_owned(), word.into());
-    }
+/// The answer to `/readyz`.
+pub fn answer(checks: &[Check]) -> (StatusCode, Json<Value>) {
     let ready = checks.iter().all(|check| check.problem.is_none());
+    let all: Map<String, Value> = checks
+        .iter()
+        .map(|check| {
+            let said = match check.problem {
+                None => json!({ "ok": true }),
+                Some(problem) => json!({ "ok": false, "problem": problem }),
+            };
+            (check.name.to_owned(), said)
+        })
+        .collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "status": if ready { "ready" } else { "not_ready" }, "checks": all })))
+    (status, Json(json!({ "ready": ready, "checks": all })))
 }
 
 /// Answers at `bind` until `stop`; `ready` makes the checks.
@@ -64,10 +92,10 @@ pub async fn serve(
     let listener = tokio::net::TcpListener::bind(bind).await?;
     let readiness = move || {
         let ready = ready.clone();
-        async move { answer(&ready().await).into_response() }
+        async move { answer(&ready().await) }
     };
     let router = Router::new()
-        .route("/healthz", get(async || Json(json!({ "status": "ok" }))))
+        .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readiness))
         .route("/metrics", get(async move || metrics.render()));
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await

@@ -1,0 +1,60 @@
+//! `/healthz`, `/readyz` and `/metrics`: for those who run Gristmill.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse as _, Response},
+};
+use gristmill_process::probe::{self, Check};
+use utoipa::ToSchema;
+
+use crate::app::Shared;
+
+/// How a process is.
+#[derive(Debug, ToSchema)]
+pub struct Readiness {
+    /// True if every check is.
+    pub ready: bool,
+    /// Each check by name.
+    pub checks: BTreeMap<String, CheckBody>,
+}
+
+/// How a part is.
+#[derive(Debug, ToSchema)]
+pub struct CheckBody {
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What is wrong, in a sentence; absent where nothing is.
+    pub problem: Option<String>,
+}
+
+/// Tell that the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "Service", security(()),
+    responses((status = 200, description = "It does", body = String, content_type = "text/plain")))]
+pub(crate) async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// Tell whether the process can do its work: the stores are reachable, the schema is up to date, and its worker, if it
+/// runs one, asks for work.
+#[utoipa::path(get, path = "/readyz", tag = "Service", security(()),
+    responses((status = 200, description = "It can", body = Readiness),
+              (status = 503, description = "It cannot; the checks say why", body = Readiness)))]
+pub(crate) async fn ready(State(app): State<Shared>) -> Response {
+    let (mut checks, files) = tokio::join!(
+        probe::checks(&app.engine, app.worker.as_ref()),
+        Check::of("files", "Files cannot be written.", app.files.check()),
+    );
+    checks.push(files);
+    probe::answer(&checks).into_response()
+}
+
+/// Show measurements in the text format of Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "Service", security(()),
+    responses((status = 200, description = "The measurements", body = String, content_type = "text/plain")))]
+pub(crate) async fn metrics(State(app): State<Shared>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, app.metrics.render()).into_response()
+}

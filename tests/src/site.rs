@@ -1,0 +1,203 @@
+//! A whole Gristmill for one test, as callers meet it: API, worker and scheduler in this process, over HTTP.
+
+mod client;
+mod origin;
+mod stream;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use gristmill_api::App;
+use gristmill_core::{config::Config, secret::Secret};
+use gristmill_engine::Engine;
+use gristmill_process::{connect, recorder};
+use gristmill_store::{
+    db::{Tx as _, sql},
+    keys::{self, Scope},
+    orgs,
+};
+use gristmill_worker::Services;
+use tempfile::TempDir;
+use tokio::{net::TcpListener, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    client::{Answer, Client},
+    origin::{ALLOWED, Origin},
+    stream::{Event, Events},
+};
+use crate::{database, world::Travel};
+
+/// How long anything in a test may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often something is looked at that a test waits for.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A Gristmill with a database and a folder of its own, listening on a free port.
+#[derive(Debug)]
+pub struct Site {
+    /// Calls with an admin key of the organization `default`.
+    pub admin: Client,
+    /// The engine below, for what no public way leads to.
+    pub engine: Engine,
+    /// Its database's URL.
+    pub database: Secret,
+    config: Config,
+    folder: Arc<TempDir>,
+    stop: CancellationToken,
+}
+
+/// Which parts of a Gristmill run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parts {
+    /// API, worker and scheduler.
+    All,
+    /// API and scheduler: whatever is submitted waits.
+    NoWorker,
+}
+
+impl Site {
+    /// All parts, with the settings that hold where nothing is set.
+    pub async fn start(travel: Travel) -> Self {
+        Self::with(travel, Parts::All, &[]).await
+    }
+
+    /// These parts, with `settings` by the names of their environment variables.
+    pub async fn with(travel: Travel, parts: Parts, settings: &[(&str, &str)]) -> Self {
+        let _already_set = tracing_subscriber::fmt().with_env_filter("info,sqlx=off").with_test_writer().try_init();
+        let metrics = recorder::handle();
+        let database = database::fresh().await;
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let config = config(travel, folder.path(), settings);
+        let engine = connect::engine(&config, &database).await.unwrap();
+        let key = furnish(&engine).await;
+        let files = connect::files(&config.storage).await.unwrap();
+        let services = Services::new(&config.fetch, files).unwrap();
+        let worker = gristmill_worker::worker(engine.clone(), services.clone(), &config.worker);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = App {
+            engine: engine.clone(),
+            files: services.files,
+            embedder: services.embedder,
+            http: config.http.clone(),
+            fetcher: services.fetcher,
+            worker: (parts == Parts::All).then(|| worker.health()),
+            metrics,
+        };
+        let stop = CancellationToken::new();
+        let site = Self { admin: Client::new(address, key), engine, database, config, folder, stop };
+        tokio::spawn(gristmill_api::serve(listener, gristmill_api::router(app).unwrap(), site.stop.clone()));
+        site.schedule();
+        if parts == Parts::All {
+            tokio::spawn(worker.run(site.stop.clone()));
+        }
+        site
+    }
+
+    /// Starts a scheduler; beside the one that runs, another.
+    pub fn schedule(&self) {
+        let (engine, stop, lease) = (self.engine.clone(), self.stop.clone(), self.config.worker.lease);
+        tokio::spawn(async move { gristmill_scheduler::run(&engine, lease, stop).await });
+    }
+
+    /// Starts a worker, for a site that was started without.
+    pub async fn work(&self) {
+        let files = connect::files(&self.config.storage).await.unwrap();
+        let services = Services::new(&self.config.fetch, files).unwrap();
+        let worker = gristmill_worker::worker(self.engine.clone(), services, &self.config.worker);
+        tokio::spawn(worker.run(self.stop.clone()));
+    }
+
+    /// Where the API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
+    /// Every file that is stored on disk now, whatever folder it is in.
+    pub fn stored_files(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.folder.path().join("files")];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { folders.push(path) } else { found.push(path) }
+            }
+        }
+        found
+    }
+
+    /// A new organization called `name`, made over HTTP, and calls with a key of it that holds `scopes`.
+    pub async fn organization(&self, name: &str, scopes: &[&str]) -> Client {
+        let org = self.admin.post("/v1/orgs", &serde_json::json!({ "name": name })).await.is(201);
+        self.key(&format!("/v1/orgs/{}", org.id()), scopes).await
+    }
+
+    /// Calls with a new key, made over HTTP, of the organization at `org` (such as `/v1/orgs/org_…`).
+    pub async fn key(&self, org: &str, scopes: &[&str]) -> Client {
+        let asked = serde_json::json!({ "name": scopes.join("+"), "scopes": scopes });
+        let made = self.admin.post(&format!("{org}/keys"), &asked).await.is(201);
+        self.admin.with_key(made.json["key"].as_str().expect("a new key is shown"))
+    }
+
+    /// Runs SQL as the system, for setting a scene that no public way leads to.
+    pub async fn sql(&self, text: &str) {
+        let tx = self.engine.db().system().await.unwrap();
+        tx.execute(sql(text, [])).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Looks until `look` finds something.
+///
+/// # Panics
+/// When it has found nothing for half a minute; `what` says what was waited for.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn config(travel: Travel, folder: &Path, settings: &[(&str, &str)]) -> Config {
+    let read = |name: &str| {
+        if let Some((_, value)) = settings.iter().find(|(set, _)| *set == name) {
+            return Some((*value).to_owned());
+        }
+        match name {
+            "GRISTMILL_DATA_DIR" => Some(folder.display().to_string()),
+            "GRISTMILL_DATABASE_CONNECTIONS" => Some("10".to_owned()),
+            "GRISTMILL_GRACE_S" => Some("0".to_owned()),
+            "REDIS_URL" => (travel == Travel::Redis).then(|| database::setting("GRISTMILL_TEST_REDIS_URL")),
+            "GRISTMILL_REDIS_PREFIX" => Some(format!("test-{}", uuid::Uuid::now_v7().simple())),
+            _ => None,
+        }
+    };
+    Config::read(read).unwrap()
+}
+
+/// What `gristmill migrate` leaves behind: the kinds of job, the first organization and its key.
+async fn furnish(engine: &Engine) -> Secret {
+    let tx = engine.db().system().await.unwrap();
+    gristmill_worker::jobs::kinds().publish(&tx).await.unwrap();
+    let org = orgs::create(&tx, "default").await.unwrap().unwrap().id;
+    tx.commit().await.unwrap();
+    let tx = engine.db().org(org).await.unwrap();
+    let (_, key) = keys::create(&tx, "first key", &[Scope::Admin]).await.unwrap();
+    tx.commit().await.unwrap();
+    key
+}
