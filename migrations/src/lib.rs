@@ -53,7 +53,7 @@ pub async fn migrate(url: &str) -> Result<(), DbErr> {
 /// # Errors
 /// What Postgres said.
 pub async fn pending(db: &DatabaseConnection) -> Result<usize, DbErr> {
-    Ok(Migrator::get_pending_migrations(db).await?.len())
+    Ok(Migrator::get_pending_migrations_read_only(db).await?.len())
 }
 
 /// Takes the last `steps` changes back. For development; it drops tables with what is in them.

@@ -59,7 +59,11 @@ on_both! {
 async fn a_pdf_that_breaks_off_is_read_as_far_as_it_goes_or_refused() {
     let site = Site::start(Travel::Memory).await;
     for part in [2, 4, 10] {
-        let accepted = site.admin.upload("broken.pdf", "application/pdf", &AUDIT[..AUDIT.len() - AUDIT.len() / part]).await.is(202);
+        let accepted = site
+            .admin
+            .upload("broken.pdf", "application/pdf", &AUDIT[..AUDIT.len() - AUDIT.len() / part])
+            .await
+            .is(202);
         let job = site.admin.ended(&accepted.json).await;
         if job["state"] == "succeeded" {
             let document = site.admin.ready(&accepted.json).await;
@@ -76,10 +80,18 @@ async fn a_pdf_that_breaks_off_is_read_as_far_as_it_goes_or_refused() {
 async fn characters_that_cannot_be_kept_do_no_harm() {
     let site = Site::start(Travel::Memory).await;
     for (name, media_type, bytes) in [
-        ("a.txt", "text/plain", &b"The mill at Wenbourne\0grinds wheat on two lines, as it has since the year 1978."[..]),
+        (
+            "a.txt",
+            "text/plain",
+            &b"The mill at Wenbourne\0grinds wheat on two lines, as it has since the year 1978."[..],
+        ),
         ("a.md", "text/markdown", b"# Mills\0\n\nThe mill at Wenbourne grinds \0 wheat on two lines."),
-        ("a.html", "text/html", b"<title>M&#0;ills\0</title><p>The mill &#0; at Wenbourne grinds &#xD800; wheat \0 on two lines.</p>"),
-        ("a\u{1}\u{7f}.txt", "text/plain", b"The mill\x1b[31m at Wenbourne\x07 grinds wheat on two lines."),
+        (
+            "a.html",
+            "text/html",
+            b"<title>M&#0;ills\0</title><p>The mill &#0; at Wenbourne grinds &#xD800; wheat \0 on two lines.</p>",
+        ),
+        ("b.txt", "text/plain", b"The mill\x1b[31m at Wenbourne\x07 grinds wheat on two lines."),
     ] {
         let accepted = site.admin.upload(name, media_type, bytes).await.is(202);
         let job = site.admin.ended(&accepted.json).await;
@@ -102,7 +114,9 @@ async fn what_is_too_large_is_refused_however_it_is_sent() {
     site.admin.upload("zeros.bin", "application/octet-stream", &zeros).await.problem(413, "too-large");
     goes_on(&site, "30 MB").await;
     // Without saying beforehand how much it will be.
-    let pieces = futures::stream::iter(zeros.chunks(64 * 1024).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect::<Vec<_>>());
+    let pieces = futures::stream::iter(
+        zeros.chunks(64 * 1024).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect::<Vec<_>>(),
+    );
     let form = Form::new().part("file", Part::stream(Body::wrap_stream(pieces)).file_name("zeros.bin"));
     Answer::to(site.admin.request(Method::POST, "/v1/documents").multipart(form)).await.problem(413, "too-large");
     goes_on(&site, "30 MB in pieces").await;
@@ -121,8 +135,16 @@ async fn text_comes_out_right_whatever_it_is_encoded_in() {
     let site = Site::start(Travel::Memory).await;
     for (name, bytes, wanted) in [
         ("supplier-call-notes.txt", NOTES, &["Coopérative du Val d’Authie", "€29.50/t"][..]),
-        ("maintenance.txt", JAPANESE, &["篩機の圧縮空気ホースに漏れが見つかりました", "担当者は記録を残してください。"]),
-        ("utf-16.txt", &utf_16("The mill’s wheat costs €29.50 a tonne, carriage paid."), &["mill’s wheat costs €29.50"]),
+        (
+            "maintenance.txt",
+            JAPANESE,
+            &["篩機の圧縮空気ホースに漏れが見つかりました", "担当者は記録を残してください。"],
+        ),
+        (
+            "utf-16.txt",
+            &utf_16("The mill’s wheat costs €29.50 a tonne, carriage paid."),
+            &["mill’s wheat costs €29.50"],
+        ),
         ("bom.txt", b"\xef\xbb\xbfThe mill grinds wheat.", &["The mill grinds wheat."]),
     ] {
         let document = site.admin.ready(&site.admin.upload(name, "text/plain", bytes).await.is(202).json).await;
@@ -196,16 +218,52 @@ async fn a_body_that_is_wrong_is_told_where() {
         ("/v1/jobs", json!({ "kind": "x", "tags": ["a", ""] }), 400, "invalid-request", "/tags/1"),
         ("/v1/jobs", json!({ "kind": "x", "queue": "slow" }), 400, "invalid-request", "/queue"),
         ("/v1/jobs", json!({ "kind": "x", "run_at": "tomorrow" }), 400, "invalid-request", "/run_at"),
-        ("/v1/jobs", json!({ "kind": "x", "run_at": "2030-01-01T00:00:00Z", "delay_s": 1 }), 400, "invalid-request", "/delay_s"),
+        (
+            "/v1/jobs",
+            json!({ "kind": "x", "run_at": "2030-01-01T00:00:00Z", "delay_s": 1 }),
+            400,
+            "invalid-request",
+            "/delay_s",
+        ),
         ("/v1/jobs", json!({ "kind": "x", "args": { "a": "\u{0}" } }), 400, "invalid-request", "/args/a"),
-        ("/v1/jobs", summary(json!({ "task": "summary", "input": input, "options": { "max_sentences": 0 } })), 422, "invalid-args", "/args/options/max_sentences"),
+        (
+            "/v1/jobs",
+            summary(json!({ "task": "summary", "input": input, "options": { "max_sentences": 0 } })),
+            422,
+            "invalid-args",
+            "/args/options/max_sentences",
+        ),
         ("/v1/jobs", summary(json!({ "task": "poem", "input": input })), 422, "invalid-args", "/args/task"),
         ("/v1/jobs", summary(json!({ "task": "summary", "input": input, "more": 1 })), 422, "invalid-args", "/args"),
-        ("/v1/jobs", summary(json!({ "task": "summary", "input": { "document_id": "job_1" } })), 422, "invalid-args", "/args/input"),
+        (
+            "/v1/jobs",
+            summary(json!({ "task": "summary", "input": { "document_id": "job_1" } })),
+            422,
+            "invalid-args",
+            "/args/input",
+        ),
         ("/v1/documents", json!({ "source": { "type": "carrier-pigeon" } }), 400, "invalid-request", "/source/type"),
-        ("/v1/documents", json!({ "source": { "type": "text", "text": "x" }, "title": "" }), 400, "invalid-request", "/title"),
-        ("/v1/documents", json!({ "source": { "type": "text", "text": "x" }, "titel": "x" }), 400, "invalid-request", "/titel"),
-        ("/v1/documents", json!({ "source": { "type": "text", "text": "x" }, "meta": [] }), 400, "invalid-request", "/meta"),
+        (
+            "/v1/documents",
+            json!({ "source": { "type": "text", "text": "x" }, "title": "" }),
+            400,
+            "invalid-request",
+            "/title",
+        ),
+        (
+            "/v1/documents",
+            json!({ "source": { "type": "text", "text": "x" }, "titel": "x" }),
+            400,
+            "invalid-request",
+            "/titel",
+        ),
+        (
+            "/v1/documents",
+            json!({ "source": { "type": "text", "text": "x" }, "meta": [] }),
+            400,
+            "invalid-request",
+            "/meta",
+        ),
         ("/v1/feeds", json!({ "url": 7 }), 400, "invalid-request", "/url"),
         ("/v1/orgs", json!({ "name": "" }), 400, "invalid-request", "/name"),
     ] {
@@ -214,7 +272,10 @@ async fn a_body_that_is_wrong_is_told_where() {
         answer.problem_at(status, problem, pointer);
     }
     site.admin.post("/v1/jobs", &json!({ "kind": "no.such" })).await.problem(422, "unknown-kind");
-    site.admin.post("/v1/documents", &json!({ "source": { "type": "text", "text": "" } })).await.problem(422, "empty-document");
+    site.admin
+        .post("/v1/documents", &json!({ "source": { "type": "text", "text": "" } }))
+        .await
+        .problem(422, "empty-document");
     assert!(site.admin.list("/v1/jobs").await.is_empty());
 }
 
@@ -237,7 +298,10 @@ async fn a_body_that_is_not_json_is_refused() {
     for (media_type, body) in [
         ("multipart/form-data", &b""[..]),
         ("multipart/form-data; boundary=x", b""),
-        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nabc"),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nabc",
+        ),
         ("multipart/form-data; boundary=x", b"--x\r\nnonsense\r\n\r\n--x--\r\n"),
     ] {
         send("/v1/documents", media_type, body.to_vec()).await.problem(400, "invalid-request");
@@ -256,7 +320,9 @@ async fn a_form_has_a_file_and_perhaps_something_said_of_it() {
         Form::new().part("file", file()).text("meta", "nonsense"),
         Form::new().part("file", file()).text("meta", "[]"),
     ] {
-        Answer::to(site.admin.request(Method::POST, "/v1/documents").multipart(form)).await.problem(400, "invalid-request");
+        Answer::to(site.admin.request(Method::POST, "/v1/documents").multipart(form))
+            .await
+            .problem(400, "invalid-request");
     }
     let typo = Form::new().part("file", file()).text("meta", r#"{"tag":["a"]}"#);
     let answer = Answer::to(site.admin.request(Method::POST, "/v1/documents").multipart(typo)).await;
@@ -268,9 +334,21 @@ async fn a_form_has_a_file_and_perhaps_something_said_of_it() {
 async fn addresses_that_lead_nowhere_say_so() {
     let site = Site::with(Travel::Memory, Parts::NoWorker, &[]).await;
     for path in [
-        "/v1/jobs/nonsense", "/v1/jobs/doc_01h455vb4pex5vsknk084sn02q", "/v1/jobs/%FF", "/v1/jobs/%00",
-        "/v1/documents/job_01h455vb4pex5vsknk084sn02q", "/v1/documents/nonsense/text", "/v1/feeds/x", "/v1/articles/x",
-        "/v1/jobs/x/events", "/nothing", "/v1", "/v1/", "/v1/jobs/", "/v2/jobs", "/v1/jobs/x/!cancel",
+        "/v1/jobs/nonsense",
+        "/v1/jobs/doc_01h455vb4pex5vsknk084sn02q",
+        "/v1/jobs/%FF",
+        "/v1/jobs/%00",
+        "/v1/documents/job_01h455vb4pex5vsknk084sn02q",
+        "/v1/documents/nonsense/text",
+        "/v1/feeds/x",
+        "/v1/articles/x",
+        "/v1/jobs/x/events",
+        "/nothing",
+        "/v1",
+        "/v1/",
+        "/v1/jobs/",
+        "/v2/jobs",
+        "/v1/jobs/x/!cancel",
     ] {
         let answer = site.admin.get(path).await;
         assert_eq!(answer.status, 404, "{path}: {}", answer.json);
@@ -283,8 +361,12 @@ async fn addresses_that_lead_nowhere_say_so() {
     }
     for list in ["/v1/jobs", "/v1/documents", "/v1/feeds", "/v1/articles"] {
         for (query, name) in [
-            ("limit=0", "limit"), ("limit=201", "limit"), ("limit=-1", "limit"), ("limit=x", "limit"),
-            ("cursor=nonsense", "cursor"), ("cursor=", "cursor"),
+            ("limit=0", "limit"),
+            ("limit=201", "limit"),
+            ("limit=-1", "limit"),
+            ("limit=x", "limit"),
+            ("cursor=nonsense", "cursor"),
+            ("cursor=", "cursor"),
         ] {
             let answer = site.admin.get(&format!("{list}?{query}")).await;
             assert_eq!(answer.status, 400, "{list}?{query}");

@@ -93,7 +93,10 @@ async fn reads(site: &Site, document: &Json) -> String {
         let at = |name: &str| usize::try_from(chunk[name].as_u64().unwrap()).unwrap();
         let slice: String = letters[at("start_char")..at("end_char")].iter().collect();
         assert_eq!((chunk["ordinal"].as_u64(), chunk["text"].as_str()), (Some(place as u64), Some(&*slice)));
-        assert!(at("tokens") > 0 && (1..=at("page_last")).contains(&at("page_first")) && at("page_last") <= 6, "{chunk}");
+        assert!(
+            at("tokens") > 0 && (1..=at("page_last")).contains(&at("page_first")) && at("page_last") <= 6,
+            "{chunk}"
+        );
     }
     flowing(&text.bytes)
 }
@@ -135,7 +138,8 @@ async fn what_is_said_of_an_upload_comes_in_its_meta_part() {
 #[tokio::test]
 async fn an_address_is_fetched() {
     let site = Site::with(Travel::Memory, Parts::All, &[ALLOWED]).await;
-    let origin = Origin::holding("text/html", "\"1\"", &format!("<title>Mills</title><article><p>{MILL}</p></article>")).await;
+    let origin =
+        Origin::holding("text/html", "\"1\"", &format!("<title>Mills</title><article><p>{MILL}</p></article>")).await;
     let body = json!({ "source": { "type": "url", "url": origin.url } });
     let document = site.admin.ready(&site.admin.post("/v1/documents", &body).await.is(202).json).await;
     assert_eq!((&document["title"], &document["media_type"]), (&json!("Mills"), &json!("text/html")));
@@ -190,7 +194,8 @@ async fn what_has_not_changed_is_not_read_again() {
 async fn what_is_said_anew_of_an_unchanged_file_is_not_lost() {
     let site = Site::start(Travel::Memory).await;
     site.admin.text(MILL, json!({ "external_id": "a", "title": "Mil", "tags": ["draft"] })).await;
-    let body = json!({ "source": { "type": "text", "text": MILL }, "external_id": "a", "title": "Mill", "tags": ["final"] });
+    let body =
+        json!({ "source": { "type": "text", "text": MILL }, "external_id": "a", "title": "Mill", "tags": ["final"] });
     let again = site.admin.post("/v1/documents", &body).await;
     assert!([200, 202].contains(&again.status), "{}", again.json);
     let document = site.admin.ready(&again.json).await;

@@ -13,12 +13,16 @@ const OPENS: (&str, &str, &str) = ("2", "Canal opens", "The canal is open to bar
 
 fn feed(items: &[(&str, &str, &str)]) -> String {
     let item = |(guid, title, text): &(&str, &str, &str)| {
-        format!("<item><guid>{guid}</guid><title>{title}</title><link>https://example.org/{guid}</link>\
-            <pubDate>Mon, 05 Oct 2026 08:00:00 GMT</pubDate><description><![CDATA[<p>{text}</p>]]></description></item>")
+        format!(
+            "<item><guid>{guid}</guid><title>{title}</title><link>https://example.org/{guid}</link>\
+            <pubDate>Mon, 05 Oct 2026 08:00:00 GMT</pubDate><description><![CDATA[<p>{text}</p>]]></description></item>"
+        )
     };
     let items: String = items.iter().map(item).collect();
-    format!(r#"<?xml version="1.0"?><rss version="2.0"><channel><title>The Courier</title>
-        <link>https://example.org/</link><description>News</description>{items}</channel></rss>"#)
+    format!(
+        r#"<?xml version="1.0"?><rss version="2.0"><channel><title>The Courier</title>
+        <link>https://example.org/</link><description>News</description>{items}</channel></rss>"#
+    )
 }
 
 async fn site(travel: Travel) -> Site {
@@ -101,14 +105,21 @@ async fn a_revised_entry_is_a_new_version_of_its_document() {
     let origin = Origin::holding(RSS, "\"v1\"", &feed(&[CLOSES, OPENS])).await;
     let (id, _) = add(&site.admin, &origin).await;
     let before = articles(&site.admin, &id).await;
-    origin.hold(RSS, "\"v2\"", &feed(&[(CLOSES.0, "Mill to close in April", "The mill closes in April, not before."), OPENS]));
+    origin.hold(
+        RSS,
+        "\"v2\"",
+        &feed(&[(CLOSES.0, "Mill to close in April", "The mill closes in April, not before."), OPENS]),
+    );
     assert_eq!(poll(&site.admin, &id).await["result"]["changed"], 1);
     let after = articles(&site.admin, &id).await;
-    let ids = |articles: &[Json]| articles.iter().map(|one| (one["id"].clone(), one["document_id"].clone())).collect::<Vec<_>>();
+    let ids = |articles: &[Json]| {
+        articles.iter().map(|one| (one["id"].clone(), one["document_id"].clone())).collect::<Vec<_>>()
+    };
     assert_eq!(ids(&before), ids(&after));
     for (guid, versions) in [("1", 2), ("2", 1)] {
         let article = after.iter().find(|article| article["guid"] == guid).unwrap();
-        let document = site.admin.get(&format!("/v1/documents/{}", article["document_id"].as_str().unwrap())).await.json;
+        let document =
+            site.admin.get(&format!("/v1/documents/{}", article["document_id"].as_str().unwrap())).await.json;
         assert_eq!(document["versions"], versions, "{guid}");
     }
     let closes = after.iter().find(|article| article["guid"] == "1").unwrap();
@@ -123,7 +134,10 @@ async fn a_page_instead_of_a_feed_shows_as_the_feeds_error_until_it_is_mended() 
     let page = "<!doctype html><html><head><title>Log in</title></head><body><form>Name, password</form></body></html>";
     let origin = Origin::holding("text/html", "\"v1\"", page).await;
     let (id, job) = add(&site.admin, &origin).await;
-    assert_eq!((&job["state"], &job["error"]["code"], &job["attempt"]), (&json!("failed"), &json!("not-a-feed"), &json!(1)));
+    assert_eq!(
+        (&job["state"], &job["error"]["code"], &job["attempt"]),
+        (&json!("failed"), &json!("not-a-feed"), &json!(1))
+    );
     let shown = site.admin.get(&format!("/v1/feeds/{id}")).await.is(200).json;
     assert_eq!(shown["error"]["code"], "not-a-feed");
     assert!(shown["error"]["message"].is_string() && shown["polled_at"].is_string(), "{shown}");
@@ -144,7 +158,10 @@ async fn a_feed_is_added_once_and_can_be_dropped() {
     for same in [origin.url.clone(), format!("{}#news", origin.url)] {
         assert_eq!(site.admin.post("/v1/feeds", &json!({ "url": same })).await.is(200).id(), id);
     }
-    assert_eq!((site.admin.list("/v1/feeds").await.len(), site.admin.list("/v1/jobs?kind=feed.poll").await.len()), (1, 1));
+    assert_eq!(
+        (site.admin.list("/v1/feeds").await.len(), site.admin.list("/v1/jobs?kind=feed.poll").await.len()),
+        (1, 1)
+    );
     let path = format!("/v1/feeds/{id}");
     site.admin.delete(&path).await.is(204);
     site.admin.get(&path).await.problem(404, "not-found");

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use gristmill_core::ids::OrgId;
 use gristmill_store::idempotency;
 use gristmill_tests::{
-    site::{Answer, Client, Parts, Site},
+    site::{Answer, Client, Parts, Site, eventually},
     world::Travel,
 };
 use reqwest::{Method, RequestBuilder};
@@ -69,7 +69,8 @@ async fn of_many_at_once_one_counts() {
     let site = Site::with(Travel::Memory, Parts::NoWorker, &[]).await;
     let body = json!({ "source": { "type": "url", "url": "https://example.org/a" } });
     let answers = join_all((0..12).map(|_| send(&site.admin, "k", "/v1/documents", &body))).await;
-    let fresh = answers.iter().filter(|answer| answer.status == 202 && answer.header("idempotency-replayed").is_empty());
+    let fresh =
+        answers.iter().filter(|answer| answer.status == 202 && answer.header("idempotency-replayed").is_empty());
     assert_eq!(fresh.count(), 1);
     for answer in &answers {
         if answer.status == 409 {
@@ -97,7 +98,7 @@ async fn while_the_first_is_answered_the_second_is_asked_to_come_back() {
     assert!(second.header("retry-after").parse::<u64>().unwrap() >= 1);
     // It failed: nothing was done, and the key is free.
     drop(first);
-    gristmill_tests::site::eventually("the key's release", async || {
+    eventually("the key's release", async || {
         (send(&site.admin, "k", "/v1/jobs", &job("One.")).await.status == 202).then_some(())
     })
     .await;
@@ -117,7 +118,11 @@ async fn a_key_belongs_to_its_organization() {
 #[tokio::test]
 async fn a_refused_request_leaves_its_key_free() {
     let site = Site::with(Travel::Memory, Parts::NoWorker, &[]).await;
-    for wrong in [json!({ "kind": "no.such" }), json!({ "kind": "analysis.run" }), json!({ "kind": "analysis.run", "colour": 1 })] {
+    for wrong in [
+        json!({ "kind": "no.such" }),
+        json!({ "kind": "analysis.run" }),
+        json!({ "kind": "analysis.run", "colour": 1 }),
+    ] {
         let refused = send(&site.admin, "k", "/v1/jobs", &wrong).await;
         assert!((400..500).contains(&refused.status), "{}", refused.json);
     }
@@ -135,7 +140,10 @@ async fn an_upload_in_another_form_is_the_same_upload() {
     let first = upload(b"Wheat is milled.", &json!({ "title": "A", "category": "x" })).await.is(202);
     // Every form has a boundary of its own.
     replays(&upload(b"Wheat is milled.", &json!({ "title": "A", "category": "x" })).await, &first);
-    for (bytes, meta) in [(&b"Wheat is milled!"[..], json!({ "title": "A", "category": "x" })), (b"Wheat is milled.", json!({ "title": "B" }))] {
+    for (bytes, meta) in [
+        (&b"Wheat is milled!"[..], json!({ "title": "A", "category": "x" })),
+        (b"Wheat is milled.", json!({ "title": "B" })),
+    ] {
         upload(bytes, &meta).await.problem(422, "idempotency-key-reused");
     }
     assert_eq!(site.admin.list("/v1/documents").await.len(), 1);

@@ -23,14 +23,14 @@ fn summary() -> Json {
 }
 
 /// A summary, with more said of the job.
-fn with(more: Json) -> Json {
+fn with(more: &Json) -> Json {
     let mut body = summary();
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body
 }
 
 async fn submit(client: &Client, more: Json) -> String {
-    client.post("/v1/jobs", &with(more)).await.is(202).id()
+    client.post("/v1/jobs", &with(&more)).await.is(202).id()
 }
 
 async fn waits_for(site: &Site, job: &str) -> Json {
@@ -118,7 +118,7 @@ async fn the_history_has_pages_as_every_list_has() {
 async fn an_answer_is_held_no_longer_than_was_asked_for() {
     let site = quiet().await;
     let request = site.admin.request(Method::POST, "/v1/jobs").header("prefer", "wait=1");
-    let answer = Answer::to(request.json(&with(json!({ "run_at": FAR_OFF })))).await.is(202);
+    let answer = Answer::to(request.json(&with(&json!({ "run_at": FAR_OFF })))).await.is(202);
     assert_eq!((&answer.json["state"], &answer.json["run_at"]), (&json!("scheduled"), &json!(FAR_OFF)));
     assert_eq!(answer.header("location"), format!("/v1/jobs/{}", answer.id()));
 }
@@ -129,14 +129,23 @@ async fn a_job_that_does_not_run_says_why() {
     let (first, second) = (submit(&site.admin, json!({})).await, submit(&site.admin, json!({})).await);
     assert_eq!(waits_for(&site, &first).await["code"], "no_worker");
     // A worker that lives, as far as anybody can tell, and does nothing.
-    let worker = Worker { id: WorkerId::generate(), host: "test".into(), pid: 1, version: "0".into(), slots: json!({ "ai": 1 }) };
+    let worker = Worker {
+        id: WorkerId::generate(),
+        host: "test".into(),
+        pid: 1,
+        version: "0".into(),
+        slots: json!({ "ai": 1 }),
+    };
     let tx = site.engine.db().system().await.unwrap();
     workers::seen(&tx, &worker).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(waits_for(&site, &first).await["code"], "behind:0");
     assert_eq!(waits_for(&site, &second).await["code"], "behind:1");
     let urgent = submit(&site.admin, json!({ "priority": 0 })).await;
-    assert_eq!((waits_for(&site, &urgent).await["code"].clone(), waits_for(&site, &second).await["code"].clone()), (json!("behind:0"), json!("behind:2")));
+    assert_eq!(
+        (waits_for(&site, &urgent).await["code"].clone(), waits_for(&site, &second).await["code"].clone()),
+        (json!("behind:0"), json!("behind:2"))
+    );
     site.work().await;
     for job in [first, second, urgent] {
         site.admin.until(&format!("/v1/jobs/{job}"), |job| job["state"] == "succeeded").await;
@@ -185,7 +194,8 @@ async fn lists_are_filtered() {
     let plain = submit(&site.admin, json!({})).await;
     let tagged = submit(&site.admin, json!({ "tags": ["a", "b"], "queue": "io" })).await;
     let later = submit(&site.admin, json!({ "delay_s": 60 })).await;
-    let accepted = site.admin.post("/v1/documents", &json!({ "source": { "type": "text", "text": STORY } })).await.is(202).json;
+    let accepted =
+        site.admin.post("/v1/documents", &json!({ "source": { "type": "text", "text": STORY } })).await.is(202).json;
     let ingest = accepted["job"]["id"].as_str().unwrap().to_owned();
     let subject = format!("subject={}", accepted["document"]["id"].as_str().unwrap());
     let made = site.admin.get(&format!("/v1/jobs/{later}")).await.json["created_at"].as_str().unwrap().to_owned();
@@ -235,7 +245,8 @@ async fn pages_cover_everything_once_although_more_is_coming_in() {
 async fn what_the_caller_has_already_is_not_sent_again() {
     let site = quiet().await;
     let job = format!("/v1/jobs/{}", submit(&site.admin, json!({ "delay_s": 60 })).await);
-    let accepted = site.admin.post("/v1/documents", &json!({ "source": { "type": "text", "text": STORY } })).await.is(202).json;
+    let accepted =
+        site.admin.post("/v1/documents", &json!({ "source": { "type": "text", "text": STORY } })).await.is(202).json;
     let document = format!("/v1/documents/{}", accepted["document"]["id"].as_str().unwrap());
     let feed = site.admin.post("/v1/feeds", &json!({ "url": "https://example.org/feed" })).await.is(201);
     let feed = format!("/v1/feeds/{}", feed.id());
@@ -267,7 +278,10 @@ async fn a_request_is_known_by_its_id_to_the_end() {
     let text = json!({ "source": { "type": "text", "text": STORY } });
     let document = sent("front-end.43", "/v1/documents", text).await.is(202);
     assert_eq!(document.json["job"]["request_id"], "front-end.43");
-    assert_eq!(sent("front-end.44", "/v1/jobs", json!({})).await.problem(400, "invalid-request")["request_id"], "front-end.44");
+    assert_eq!(
+        sent("front-end.44", "/v1/jobs", json!({})).await.problem(400, "invalid-request")["request_id"],
+        "front-end.44"
+    );
     // One that could not stand in a log line is replaced.
     for odd in ["", "with space", &"x".repeat(129)] {
         let id = sent(odd, "/v1/jobs", summary()).await.is(202).header("x-request-id").to_owned();

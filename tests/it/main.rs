@@ -33,5 +33,4 @@ mod jobs_http;
 mod search;
 mod service;
 mod strangers;
-#[cfg(any())]
 mod tenancy;

@@ -12,12 +12,26 @@ const AUDIT: &[u8] = include_bytes!("../../cli/samples/energy-audit.pdf");
 async fn library() -> Site {
     let site = Site::start(Travel::Memory).await;
     let texts = [
-        ("hose", "The fitters replaced the plansifter hose on the sifter floor. It was split since Easter.", json!(["air", "repair"])),
-        ("leaks", "The hose of the third plansifter still leaks, and nobody on the floor has ordered a new one.", json!(["air"])),
-        ("barges", "Three barges waited for four days at the wharf, and the mill had to pay for every hour.", json!(["transport"])),
+        (
+            "hose",
+            "The fitters replaced the plansifter hose on the sifter floor. It was split since Easter.",
+            json!(["air", "repair"]),
+        ),
+        (
+            "leaks",
+            "The hose of the third plansifter still leaks, and nobody on the floor has ordered a new one.",
+            json!(["air"]),
+        ),
+        (
+            "barges",
+            "Three barges waited for four days at the wharf, and the mill had to pay for every hour.",
+            json!(["transport"]),
+        ),
     ];
     for (category, text, tags) in texts {
-        site.admin.text(text, json!({ "title": category, "category": category, "tags": tags, "engagement": "HVM" })).await;
+        site.admin
+            .text(text, json!({ "title": category, "category": category, "tags": tags, "engagement": "HVM" }))
+            .await;
     }
     site
 }
@@ -53,7 +67,8 @@ async fn a_phrase_is_found_as_it_stands_and_a_word_can_be_excluded() {
 #[tokio::test]
 async fn meaning_finds_the_nearest_first() {
     let site = library().await;
-    let found = titles(&site, json!({ "query": "paying while a barge is waiting at the wharf", "mode": "semantic" })).await;
+    let found =
+        titles(&site, json!({ "query": "paying while a barge is waiting at the wharf", "mode": "semantic" })).await;
     assert_eq!((found.len(), found[0].as_str()), (3, "barges"));
     // Parts of words are enough.
     let found = titles(&site, json!({ "query": "leaking hoses of plansifters", "mode": "semantic" })).await;
@@ -81,7 +96,12 @@ async fn highlights_are_the_words_that_were_looked_for() {
         assert_eq!(highlighted(&found[0]), ["plansifter", "leaks"], "{mode}");
     }
     // Characters are counted, not bytes.
-    site.admin.text("Die Mühle in Köln mahlt täglich größere Mengen Weizen als die alte Öffnung der Mühle erlaubt.", json!({ "title": "de" })).await;
+    site.admin
+        .text(
+            "Die Mühle in Köln mahlt täglich größere Mengen Weizen als die alte Öffnung der Mühle erlaubt.",
+            json!({ "title": "de" }),
+        )
+        .await;
     let found = site.admin.search(&json!({ "query": "Weizen größere", "mode": "keyword" })).await;
     assert_eq!(highlighted(&found[0]), ["größere", "Weizen"]);
 }
@@ -100,7 +120,11 @@ async fn filters_narrow() {
     assert_eq!(by(json!({ "engagement": "HVM", "category": "leaks" })).await, ["leaks"]);
     assert_eq!(by(json!({ "source": "text" })).await, ["barges", "hose", "leaks"]);
     assert_eq!(by(json!({ "published_after": "2000-01-01T00:00:00Z" })).await.len(), 3);
-    for nothing in [json!({ "source": "upload" }), json!({ "engagement": "x" }), json!({ "published_after": "2999-01-01T00:00:00Z" })] {
+    for nothing in [
+        json!({ "source": "upload" }),
+        json!({ "engagement": "x" }),
+        json!({ "published_after": "2999-01-01T00:00:00Z" }),
+    ] {
         assert!(by(nothing.clone()).await.is_empty(), "{nothing}");
     }
     let both = json!({ "query": "hose", "mode": "keyword", "filters": { "tags": ["repair"] } });
@@ -146,7 +170,18 @@ async fn a_search_for_nothing_is_refused() {
 #[tokio::test]
 async fn whatever_is_typed_into_a_search_is_only_words() {
     let site = library().await;
-    for query in ["!!!", "\"", "'; DROP TABLE chunks; --", "a & | ! <-> b", "-", "-hose", "\\", "%_", "🌾", "\u{e000}hose\u{e001}"] {
+    for query in [
+        "!!!",
+        "\"",
+        "'; DROP TABLE chunks; --",
+        "a & | ! <-> b",
+        "-",
+        "-hose",
+        "\\",
+        "%_",
+        "🌾",
+        "\u{e000}hose\u{e001}",
+    ] {
         for mode in ["keyword", "semantic", "hybrid"] {
             let body = json!({ "query": query, "mode": mode });
             let answer: Answer = site.admin.post("/v1/search", &body).await;

@@ -1,27 +1,58 @@
 //! What those who run Gristmill, and those who write front ends for it, rely on.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use gristmill_core::secret::Secret;
 use gristmill_tests::{
     database,
-    site::{Client, Parts, Site},
+    site::{Answer, Client, Parts, Site, eventually},
     world::Travel,
 };
+use reqwest::Method;
 use serde_json::{Value as Json, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{oneshot, watch},
+};
 
 /// What the contract has so far.
 const CALLS: [&str; 27] = [
-    "POST /v1/jobs", "GET /v1/jobs", "GET /v1/jobs/{id}", "GET /v1/jobs/{id}/events", "POST /v1/jobs/{id}:cancel",
-    "POST /v1/jobs/{id}:retry", "POST /v1/jobs/{id}:promote", "GET /v1/kinds", "POST /v1/documents",
-    "GET /v1/documents", "GET /v1/documents/{id}", "DELETE /v1/documents/{id}", "GET /v1/documents/{id}/chunks",
-    "GET /v1/documents/{id}/text", "GET /v1/documents/{id}/file", "POST /v1/search", "POST /v1/feeds", "GET /v1/feeds",
-    "GET /v1/feeds/{id}", "DELETE /v1/feeds/{id}", "POST /v1/feeds/{id}:poll", "GET /v1/articles",
-    "GET /v1/articles/{id}", "POST /v1/orgs", "POST /v1/orgs/{id}/keys", "DELETE /v1/keys/{id}", "GET /v1/me",
+    "POST /v1/jobs",
+    "GET /v1/jobs",
+    "GET /v1/jobs/{id}",
+    "GET /v1/jobs/{id}/events",
+    "POST /v1/jobs/{id}:cancel",
+    "POST /v1/jobs/{id}:retry",
+    "POST /v1/jobs/{id}:promote",
+    "GET /v1/kinds",
+    "POST /v1/documents",
+    "GET /v1/documents",
+    "GET /v1/documents/{id}",
+    "DELETE /v1/documents/{id}",
+    "GET /v1/documents/{id}/chunks",
+    "GET /v1/documents/{id}/text",
+    "GET /v1/documents/{id}/file",
+    "POST /v1/search",
+    "POST /v1/feeds",
+    "GET /v1/feeds",
+    "GET /v1/feeds/{id}",
+    "DELETE /v1/feeds/{id}",
+    "POST /v1/feeds/{id}:poll",
+    "GET /v1/articles",
+    "GET /v1/articles/{id}",
+    "POST /v1/orgs",
+    "POST /v1/orgs/{id}/keys",
+    "DELETE /v1/keys/{id}",
+    "GET /v1/me",
 ];
+
+fn summary() -> Json {
+    json!({ "kind": "analysis.run", "args": { "task": "summary", "input": { "text": "One." } } })
+}
 
 /// Names of the checks of `/readyz` that are not as they should be.
 async fn failing(client: &Client) -> (u16, Vec<String>) {
@@ -36,7 +67,7 @@ on_both! {
         let site = Site::start(travel).await;
         let client = site.admin.without_key();
         client.get("/healthz").await.is(200);
-        gristmill_tests::site::eventually("readiness", async || {
+        eventually("readiness", async || {
             (failing(&client).await == (200, Vec::new())).then_some(())
         })
         .await;
@@ -67,22 +98,22 @@ async fn without_its_database_it_lives_and_is_not_ready() {
 async fn without_its_delivery_it_is_not_ready_and_loses_nothing() {
     let road = Road::to(&database::setting("GRISTMILL_TEST_REDIS_URL")).await;
     let site = Site::with(Travel::Redis, Parts::All, &[("REDIS_URL", road.url.reveal())]).await;
-    gristmill_tests::site::eventually("readiness", async || (failing(&site.admin).await.0 == 200).then_some(())).await;
-    road.close();
-    gristmill_tests::site::eventually("its noticing", async || {
-        (failing(&site.admin).await == (503, vec!["delivery".to_owned()])).then_some(())
-    })
-    .await;
+    eventually("readiness", async || (failing(&site.admin).await.0 == 200).then_some(())).await;
+    road.open(false);
+    let blind = (503, vec!["delivery".to_owned()]);
+    eventually("its noticing", async || (failing(&site.admin).await == blind).then_some(())).await;
     // What is accepted meanwhile is kept: the database has it.
-    let body = json!({ "kind": "analysis.run", "args": { "task": "summary", "input": { "text": "One." } } });
-    let job = site.admin.post("/v1/jobs", &body).await.is(202);
+    let job = site.admin.post("/v1/jobs", &summary()).await.is(202);
     assert_eq!(site.admin.get(&format!("/v1/jobs/{}", job.id())).await.is(200).json["state"], "queued");
+    road.open(true);
+    assert_eq!(site.admin.ended(&job.json).await["state"], "succeeded");
+    assert_eq!(failing(&site.admin).await.0, 200);
 }
 
-/// A way to a server that can be closed.
+/// A way to a server that can be closed and opened.
 struct Road {
     url: Secret,
-    open: CancellationToken,
+    open: watch::Sender<bool>,
 }
 
 impl Road {
@@ -90,23 +121,49 @@ impl Road {
         let address = server.trim_start_matches("redis://").trim_end_matches('/').to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Secret::new(format!("redis://{}", listener.local_addr().unwrap()));
-        let open = CancellationToken::new();
-        let closed = open.clone();
+        let open = watch::Sender::new(true);
+        let watched = open.clone();
         tokio::spawn(async move {
-            while let Some(Ok((mut near, _))) = closed.run_until_cancelled(listener.accept()).await {
-                let (address, closed) = (address.clone(), closed.clone());
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (address, mut closed) = (address.clone(), watched.subscribe());
                 tokio::spawn(async move {
-                    let mut far = TcpStream::connect(address).await.unwrap();
-                    closed.run_until_cancelled(tokio::io::copy_bidirectional(&mut near, &mut far)).await
+                    let travelling = async {
+                        let mut far = TcpStream::connect(address).await?;
+                        tokio::io::copy_bidirectional(&mut near, &mut far).await
+                    };
+                    tokio::select! {
+                        biased;
+                        _ = closed.wait_for(|open| !open) => {}
+                        _ = travelling => {}
+                    }
                 });
             }
         });
         Self { url, open }
     }
 
-    fn close(&self) {
-        self.open.cancel();
+    fn open(&self, open: bool) {
+        self.open.send_replace(open);
     }
+}
+
+#[tokio::test]
+async fn a_site_that_stops_keeps_nobody_waiting() {
+    let site = Site::start(Travel::Memory).await;
+    let mut later = summary();
+    later["delay_s"] = json!(3600);
+    let job = site.admin.post("/v1/jobs", &later).await.is(202).id();
+    let mut stream = site.admin.follow(&job, None).await;
+    assert_eq!(stream.next().await.unwrap().name, "created");
+    let (held, asked) = oneshot::channel();
+    let waiting = site.admin.request(Method::POST, "/v1/jobs").header("prefer", "wait=30").json(&later);
+    tokio::spawn(async move { held.send(Answer::to(waiting).await) });
+    eventually("the second job", async || (site.admin.list("/v1/jobs").await.len() == 2).then_some(())).await;
+    let began = Instant::now();
+    site.stop().await;
+    assert_eq!(asked.await.unwrap().is(202).json["state"], "scheduled");
+    assert!(stream.next().await.is_none() && began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(TcpStream::connect(site.address()).await.is_err());
 }
 
 #[tokio::test]
@@ -146,7 +203,8 @@ async fn the_interface_is_described_as_a_whole() {
             if path.starts_with("/v1/") {
                 assert!(responses.contains_key("401"), "{name} does not say that it needs a key");
             }
-            let described: Vec<_> = call["parameters"].as_array().into_iter().flatten().map(|parameter| &parameter["name"]).collect();
+            let described: Vec<_> =
+                call["parameters"].as_array().into_iter().flatten().map(|parameter| &parameter["name"]).collect();
             assert!(!path.contains("{id}") || described.contains(&&json!("id")), "{name} does not describe its id");
             calls.insert(name);
         }

@@ -55,7 +55,11 @@ async fn belongings(site: &Site, owner: &Client) -> HashMap<&'static str, String
     let article = articles["data"][0]["id"].as_str().unwrap().to_owned();
     let me = owner.get("/v1/me").await.is(200).json;
     let text = |json: &Json| json.as_str().unwrap().to_owned();
-    let busy = owner.post("/v1/jobs", &json!({ "kind": "feed.poll", "args": { "feed_id": feed }, "delay_s": 3600 })).await.is(202).id();
+    let busy = owner
+        .post("/v1/jobs", &json!({ "kind": "feed.poll", "args": { "feed_id": feed }, "delay_s": 3600 }))
+        .await
+        .is(202)
+        .id();
     assert!(site.admin.list("/v1/jobs").await.is_empty());
     HashMap::from([
         ("/v1/jobs", busy),
@@ -124,7 +128,8 @@ async fn a_job_cannot_reach_into_another_organization() {
     let owner = site.organization("owner", &["admin"]).await;
     let document = owner.text(MILL, json!({})).await;
     let stranger = site.organization("stranger", &["admin"]).await;
-    let body = json!({ "kind": "analysis.run", "args": { "task": "summary", "input": { "document_id": document["id"] } } });
+    let body =
+        json!({ "kind": "analysis.run", "args": { "task": "summary", "input": { "document_id": document["id"] } } });
     let job = stranger.ended(&stranger.post("/v1/jobs", &body).await.is(202).json).await;
     assert_eq!((&job["state"], &job["error"]["code"]), (&json!("failed"), &json!("document-not-ready")));
     assert_eq!(owner.ended(&owner.post("/v1/jobs", &body).await.is(202).json).await["state"], "succeeded");

@@ -56,7 +56,7 @@ async fn furnish(world: &World) {
     keys::create(&tx, "key", &[keys::Scope::Read]).await.unwrap();
     let job = NewJob::of(&Play { name: "x".into(), acts: vec![] }).unwrap();
     let answer = idempotency::Answer { status: 202, location: None, body: json!({}) };
-    idempotency::keep(&tx, "key", b"x", &answer).await.unwrap();
+    idempotency::keep(&tx, world.org, "key", b"x", &answer).await.unwrap();
     let document = NewDocument { title: Some("Secret plans".into()), source: json!({}), ..NewDocument::default() };
     let Put::Made { document, version } = documents::put(&tx, &document, job.id).await.unwrap() else { panic!() };
     world.engine.submit(&tx, job).await.unwrap();

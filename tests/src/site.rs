@@ -7,7 +7,7 @@ mod stream;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::Mutex,
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ use gristmill_store::{
 };
 use gristmill_worker::Services;
 use tempfile::TempDir;
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -47,8 +47,9 @@ pub struct Site {
     /// Its database's URL.
     pub database: Secret,
     config: Config,
-    folder: Arc<TempDir>,
+    folder: TempDir,
     stop: CancellationToken,
+    api: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Which parts of a Gristmill run.
@@ -71,7 +72,7 @@ impl Site {
         let _already_set = tracing_subscriber::fmt().with_env_filter("info,sqlx=off").with_test_writer().try_init();
         let metrics = recorder::handle();
         let database = database::fresh().await;
-        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let folder = tempfile::tempdir().unwrap();
         let config = config(travel, folder.path(), settings);
         let engine = connect::engine(&config, &database).await.unwrap();
         let key = furnish(&engine).await;
@@ -90,8 +91,10 @@ impl Site {
             metrics,
         };
         let stop = CancellationToken::new();
-        let site = Self { admin: Client::new(address, key), engine, database, config, folder, stop };
-        tokio::spawn(gristmill_api::serve(listener, gristmill_api::router(app).unwrap(), site.stop.clone()));
+        let router = gristmill_api::router(app).unwrap();
+        let serving = tokio::spawn(gristmill_api::serve(listener, router, stop.clone()));
+        let api = Mutex::new(Some(serving));
+        let site = Self { admin: Client::new(address, key), engine, database, config, folder, stop, api };
         site.schedule();
         if parts == Parts::All {
             tokio::spawn(worker.run(site.stop.clone()));
@@ -111,6 +114,16 @@ impl Site {
         let services = Services::new(&self.config.fetch, files).unwrap();
         let worker = gristmill_worker::worker(self.engine.clone(), services, &self.config.worker);
         tokio::spawn(worker.run(self.stop.clone()));
+    }
+
+    /// Stops everything as a signal would, and waits for the end of the API.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        let serving = self.api.lock().unwrap().take().expect("a site is stopped once");
+        tokio::time::timeout(PATIENCE, serving).await.expect("an API that is told to stop stops").unwrap();
     }
 
     /// Where the API listens.

@@ -123,7 +123,7 @@ pub(crate) async fn create(
 
 async fn submit_poll(app: &Shared, tx: &OrgTx, feed: FeedId, request_id: RequestId) -> Result<JobId, ApiError> {
     let job = NewJob { request_id: Some(request_id.0), ..NewJob::new(POLL, json!({ "feed_id": feed })) };
-    ours(POLL, app.engine.submit(tx, job.about(feed)).await)
+    ours(POLL, app.engine.submit(tx, job.about(&feed)).await)
 }
 
 /// Which feeds are listed.

@@ -33,8 +33,10 @@ pub struct KindBody {
 /// List the kinds of job that exist, by name.
 #[utoipa::path(get, path = "/v1/kinds", tag = "Jobs",
     responses((status = 200, description = "All of them, on one page", body = List<KindBody>)))]
-pub(crate) async fn list(_: Caller<Anyone>, State(app): State<Shared>) -> Result<Json<List<KindBody>>, ApiError> {
-    let kinds = app.engine.kinds().all(app.engine.db()).await?;
+pub(crate) async fn list(caller: Caller<Anyone>, State(app): State<Shared>) -> Result<Json<List<KindBody>>, ApiError> {
+    let tx = app.engine.db().org(caller.org).await?;
+    let kinds = app.engine.kinds().all(&tx).await?;
+    tx.commit().await?;
     let body = |kind: &gristmill_engine::kinds::KindInfo| KindBody {
         kind: kind.kind.clone(),
         about: kind.about.clone(),

@@ -8,10 +8,7 @@ mod show;
 use std::{net::SocketAddr, os::unix::fs::PermissionsExt as _, process::ExitCode};
 
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
-use gristmill_core::{
-    config::Config,
-    telemetry,
-};
+use gristmill_core::{config::Config, telemetry};
 use gristmill_process::{connect::StartError, recorder, signals};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -18,7 +18,8 @@ pub async fn run() -> Result<ExitCode, StartError> {
     let missing = "DATABASE_URL is not set. `gristmill up` migrates its private Postgres by itself.";
     let url = config.database.url.ok_or_else(|| StartError::new(missing))?;
     bootstrap::migrate(&url).await?;
-    let db = Db::connect(&url, 2).await.map_err(|error| StartError::caused("The database cannot be reached.", error))?;
+    let db =
+        Db::connect(&url, 2).await.map_err(|error| StartError::caused("The database cannot be reached.", error))?;
     match bootstrap::first_key(&db).await? {
         Some(key) => println!("Organization `default` was made. Its admin key, shown this once:\n{}", key.reveal()),
         None => println!("The database is up to date."),

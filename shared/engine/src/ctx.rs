@@ -20,6 +20,7 @@ use crate::{
     claim::Claimed,
     finish,
     job::{Failure, JobError},
+    pulse::Running,
     submit::SubmitError,
 };
 
@@ -29,6 +30,7 @@ pub struct Ctx<S> {
     pub(crate) engine: Engine,
     pub(crate) services: Arc<S>,
     pub(crate) attempt: Arc<Attempt>,
+    pub(crate) running: Arc<Running>,
 }
 
 /// One attempt at a job, as the worker keeps track of it.
@@ -42,6 +44,8 @@ pub(crate) struct Attempt {
     /// The job's completion is committed.
     pub(crate) committed: AtomicBool,
     notes: Mutex<Notes>,
+    /// True once the job has said anything.
+    pub(crate) spoke: AtomicBool,
     /// Rung when there are notes to be written.
     noted: Arc<Notify>,
 }
@@ -64,6 +68,7 @@ impl Attempt {
             lost: CancellationToken::new(),
             committed: AtomicBool::new(false),
             notes: Mutex::default(),
+            spoke: AtomicBool::new(false),
             noted,
         }
     }
@@ -74,6 +79,7 @@ impl Attempt {
 
     fn note(&self, change: impl FnOnce(&mut Notes)) {
         change(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        self.spoke.store(true, Ordering::Release);
         self.noted.notify_one();
     }
 }
@@ -162,6 +168,7 @@ impl<S> Ctx<S> {
         writes: impl AsyncFnOnce(&OrgTx) -> Result<T, JobError>,
     ) -> Result<T, JobError> {
         let job = &self.attempt.job;
+        self.running.settle(&self.engine, &self.attempt).await?;
         let tx = self.engine.db().org(job.org_id).await?;
         if !finish::hold(&tx, job).await? {
             return Err(self.lease_lost());

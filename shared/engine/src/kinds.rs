@@ -11,8 +11,8 @@ use std::{
 
 use futures::{FutureExt as _, future::BoxFuture};
 use gristmill_store::{
-    Db, SystemTx,
-    db::{Tx as _, sql},
+    SystemTx,
+    db::{Tx, sql},
 };
 use sea_orm::FromQueryResult;
 use serde_json::Value as Json;
@@ -155,18 +155,22 @@ const BELIEVED: Duration = Duration::from_secs(60);
 /// A kind that is not known is looked for in the database at most so often.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+type ByName = HashMap<String, Arc<Kind>>;
+
 /// The kinds that exist, as the database tells them, kept in memory for a minute.
 #[derive(Debug, Default)]
 pub struct Catalogue {
-    known: RwLock<Option<(Instant, HashMap<String, Arc<Kind>>)>>,
+    /// When they were read, and what was read.
+    known: RwLock<Option<(Instant, ByName)>>,
 }
 
 impl Catalogue {
-    /// The kind called `name`, if any worker has ever said it can run it.
+    /// The kind called `name`, if any worker has ever said it can run it. Reads through the caller's transaction: one that
+    /// waited for a second connection while it holds the first would starve its neighbours, and they it.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn find(&self, db: &Db, name: &str) -> gristmill_store::Result<Option<Arc<Kind>>> {
+    pub async fn find(&self, tx: &impl Tx, name: &str) -> gristmill_store::Result<Option<Arc<Kind>>> {
         if let Some((read_at, kinds)) = &*self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner) {
             let age = read_at.elapsed();
             match kinds.get(name) {
@@ -175,7 +179,7 @@ impl Catalogue {
                 _ => {}
             }
         }
-        let kinds = read(db).await?;
+        let kinds = read(tx).await?;
         let found = kinds.get(name).cloned();
         *self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((Instant::now(), kinds));
         Ok(found)
@@ -185,14 +189,14 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn all(&self, db: &Db) -> gristmill_store::Result<Vec<Arc<Kind>>> {
-        let mut kinds: Vec<_> = read(db).await?.into_values().collect();
+    pub async fn all(&self, tx: &impl Tx) -> gristmill_store::Result<Vec<Arc<Kind>>> {
+        let mut kinds: Vec<_> = read(tx).await?.into_values().collect();
         kinds.sort_by(|one, other| one.info.kind.cmp(&other.info.kind));
         Ok(kinds)
     }
 }
 
-async fn read(db: &Db) -> gristmill_store::Result<HashMap<String, Arc<Kind>>> {
+async fn read(tx: &impl Tx) -> gristmill_store::Result<ByName> {
     #[derive(FromQueryResult)]
     struct Row {
         kind: String,
@@ -202,11 +206,9 @@ async fn read(db: &Db) -> gristmill_store::Result<HashMap<String, Arc<Kind>>> {
         timeout_s: i32,
         args_schema: Json,
     }
-    let tx = db.system().await?;
     let rows: Vec<Row> =
         tx.all(sql("SELECT kind, about, queue, max_attempts, timeout_s, args_schema FROM job_kinds", [])).await?;
-    tx.commit().await?;
-    let mut kinds = HashMap::new();
+    let mut kinds = ByName::new();
     for row in rows {
         // Kinds of a later version may wait in queues, or have schemas, that this one does not know.
         let (Ok(queue), Ok(validator)) = (row.queue.parse(), jsonschema::validator_for(&row.args_schema)) else {

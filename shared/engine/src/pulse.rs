@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -34,6 +34,8 @@ const NOTES_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct Running {
     attempts: Mutex<HashMap<JobId, Arc<Attempt>>>,
     pub(crate) noted: Arc<Notify>,
+    /// Held while notes are written.
+    writing: tokio::sync::Mutex<()>,
 }
 
 impl Running {
@@ -51,6 +53,15 @@ impl Running {
         if attempts.get(&attempt.job.id).is_some_and(|running| Arc::ptr_eq(running, attempt)) {
             attempts.remove(&attempt.job.id);
         }
+    }
+
+    /// Writes what the attempt has said so far, so that its history has it before its end. What was taken for writing
+    /// before is waited for.
+    pub(crate) async fn settle(&self, engine: &Engine, attempt: &Arc<Attempt>) -> Result<()> {
+        if attempt.spoke.load(Ordering::Acquire) {
+            self.write_notes(engine, std::slice::from_ref(attempt)).await?;
+        }
+        Ok(())
     }
 
     fn all(&self) -> Vec<Arc<Attempt>> {
@@ -87,7 +98,7 @@ pub(crate) async fn beat(
             },
             () = running.noted.notified() => {
                 tokio::time::sleep(NOTES_EVERY).await;
-                write_notes(&engine, &running.all()).await
+                running.write_notes(&engine, &running.all()).await
             }
         };
         if let Err(error) = done {
@@ -152,37 +163,40 @@ async fn renew(engine: &Engine, lease: Duration, attempts: &[Arc<Attempt>]) -> R
     Ok(())
 }
 
-/// Writes what jobs said about themselves since the last time.
-async fn write_notes(engine: &Engine, attempts: &[Arc<Attempt>]) -> Result<()> {
-    let (mut rows, mut happened, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
-    for attempt in attempts {
-        let (job, notes) = (&attempt.job, attempt.take_notes());
-        if notes.progress.is_none() && notes.log.is_empty() {
-            continue;
+impl Running {
+    /// Writes what jobs said about themselves since the last time.
+    async fn write_notes(&self, engine: &Engine, attempts: &[Arc<Attempt>]) -> Result<()> {
+        let _writing = self.writing.lock().await;
+        let (mut rows, mut happened, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
+        for attempt in attempts {
+            let (job, notes) = (&attempt.job, attempt.take_notes());
+            if notes.progress.is_none() && notes.log.is_empty() {
+                continue;
+            }
+            jobs.push(job.id);
+            let event = |name, data| Event { org: job.org_id, job: job.id, name, attempt: job.attempt, data };
+            happened.extend(notes.log.into_iter().map(|line| event("log", line)));
+            if let Some(progress) = notes.progress {
+                rows.push(json!({ "id": job.id.uuid(), "fence": job.fence, "progress": progress }));
+                happened.push(event("progress", progress));
+            }
         }
-        jobs.push(job.id);
-        let event = |name, data| Event { org: job.org_id, job: job.id, name, attempt: job.attempt, data };
-        happened.extend(notes.log.into_iter().map(|line| event("log", line)));
-        if let Some(progress) = notes.progress {
-            rows.push(json!({ "id": job.id.uuid(), "fence": job.fence, "progress": progress }));
-            happened.push(event("progress", progress));
+        if jobs.is_empty() {
+            return Ok(());
         }
+        let tx = engine.db().system().await?;
+        tx.execute(sql(
+            "UPDATE jobs SET progress = said.progress FROM (
+                 SELECT j.id, s.progress FROM jsonb_to_recordset($1) AS s(id uuid, fence bigint, progress jsonb)
+                 JOIN jobs j ON j.id = s.id AND j.fence = s.fence AND j.state = 'running'
+                 ORDER BY j.id FOR UPDATE OF j SKIP LOCKED) AS said
+             WHERE jobs.id = said.id",
+            [storable(Json::Array(rows)).into()],
+        ))
+        .await?;
+        events::write(&tx, &happened).await?;
+        tx.commit().await?;
+        engine.announce(&jobs).await;
+        Ok(())
     }
-    if jobs.is_empty() {
-        return Ok(());
-    }
-    let tx = engine.db().system().await?;
-    tx.execute(sql(
-        "UPDATE jobs SET progress = said.progress FROM (
-             SELECT j.id, s.progress FROM jsonb_to_recordset($1) AS s(id uuid, fence bigint, progress jsonb)
-             JOIN jobs j ON j.id = s.id AND j.fence = s.fence AND j.state = 'running'
-             ORDER BY j.id FOR UPDATE OF j SKIP LOCKED) AS said
-         WHERE jobs.id = said.id",
-        [storable(Json::Array(rows)).into()],
-    ))
-    .await?;
-    events::write(&tx, &happened).await?;
-    tx.commit().await?;
-    engine.announce(&jobs).await;
-    Ok(())
 }

@@ -73,6 +73,9 @@ async fn attempt<S: Send + Sync + 'static>(worker: &Arc<Shared<S>>, entry: &Entr
         if attempt.committed.load(Ordering::Acquire) {
             worker.engine.announce(&[attempt.job.id]).await;
         } else {
+            if let Err(error) = worker.running.settle(&worker.engine, &attempt).await {
+                tracing::warn!(%error, "what the job said last is lost");
+            }
             write(worker, &attempt, outcome).await;
         }
         metrics::counter!("gristmill_jobs_finished_total", "kind" => kind.clone(), "outcome" => name).increment(1);
@@ -92,7 +95,12 @@ async fn watch<S: Send + Sync + 'static>(
     attempt: &Arc<Attempt>,
 ) -> Option<Outcome> {
     let job = &attempt.job;
-    let ctx = Ctx { engine: worker.engine.clone(), services: worker.services.clone(), attempt: attempt.clone() };
+    let ctx = Ctx {
+        engine: worker.engine.clone(),
+        services: worker.services.clone(),
+        attempt: attempt.clone(),
+        running: worker.running.clone(),
+    };
     let (code, args) = (entry.run.clone(), job.args.clone());
     let running = async move { AssertUnwindSafe(code(args, &ctx)).catch_unwind().await.map_err(Panic::caught) };
     // On a task of its own: what happens to this future does not end the job half-way.

@@ -100,7 +100,7 @@ impl NewJob {
 
     /// Says what the job is about, by the id of that.
     #[must_use]
-    pub fn about(mut self, subject: impl ToString) -> Self {
+    pub fn about(mut self, subject: &impl ToString) -> Self {
         self.subject = Some(subject.to_string());
         self
     }
@@ -125,7 +125,7 @@ impl Engine {
 
     async fn submit_as(&self, tx: &impl Tx, org: OrgId, job: NewJob) -> Result<JobId, SubmitError> {
         let id = job.id;
-        let kind = self.kinds.find(&self.db, &job.kind).await?.ok_or(SubmitError::UnknownKind(job.kind.clone()))?;
+        let kind = self.kinds.find(tx, &job.kind).await?.ok_or(SubmitError::UnknownKind(job.kind.clone()))?;
         let mut problems = kind.problems(&job.args);
         if problems.is_empty() && job.args != events::storable(job.args.clone()) {
             let detail = "the character U+0000 cannot be kept; leave it out".to_owned();

@@ -248,7 +248,7 @@ impl<S: Send + Sync + 'static> tower::Service<Task<Message>> for Slots<S> {
 }
 
 /// Whether a worker's fetching loops are alive: each either asks for work or has no slot free.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Health {
     loops: Arc<std::sync::Mutex<Vec<Arc<Loop>>>>,
 }
@@ -259,12 +259,6 @@ struct Loop {
     /// Milliseconds after `born` when it last asked.
     asked: AtomicU64,
     free: Arc<Semaphore>,
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self { loops: Arc::default() }
-    }
 }
 
 impl Health {

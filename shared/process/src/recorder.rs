@@ -19,7 +19,8 @@ pub fn handle() -> PrometheusHandle {
 }
 
 fn begin() -> PrometheusHandle {
-    let builder = match PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS) {
+    let builder = match PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
+    {
         Ok(builder) => builder,
         Err(error) => {
             tracing::error!(%error, "histograms get no buckets");

@@ -37,7 +37,8 @@ pub struct SystemTx {
 /// Connections of a superuser step down to the role that policies hold (see the migrations).
 const STEP_DOWN: &str = "
     DO $$ BEGIN
-        IF (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) THEN
+        IF (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user)
+           AND EXISTS (SELECT FROM pg_roles WHERE rolname = 'gristmill_app') THEN
             SET ROLE gristmill_app;
         END IF;
     END $$";
@@ -64,7 +65,9 @@ impl Db {
             .connect_with(options.application_name("gristmill"))
             .await
             .map_err(connection_error)?;
-        Ok(Self { pool: SqlxPostgresConnector::from_sqlx_postgres_pool(pool) })
+        let db = Self { pool: SqlxPostgresConnector::from_sqlx_postgres_pool(pool) };
+        db.refuse_to_pass_walls().await?;
+        Ok(db)
     }
 
     /// Begins a transaction of organization `org`.
@@ -107,6 +110,22 @@ impl Db {
     /// Never by what is known of the driver; its signature allows it.
     pub async fn close(&self) -> Result<()> {
         self.pool.clone().close().await?;
+        Ok(())
+    }
+
+    /// A role that no policy holds must not serve tenants. That it could not step down means that nobody migrated yet.
+    async fn refuse_to_pass_walls(&self) -> Result<()> {
+        #[derive(FromQueryResult)]
+        struct Role {
+            free: bool,
+        }
+        let asked = "SELECT rolsuper OR rolbypassrls AS free FROM pg_roles WHERE rolname = current_user";
+        let role = Role::find_by_statement(sql(asked, [])).one(&self.pool).await?;
+        if role.is_none_or(|role| role.free) {
+            return Err(StoreError::missing(
+                "the database was never migrated (run `gristmill migrate`): the role gristmill_app",
+            ));
+        }
         Ok(())
     }
 

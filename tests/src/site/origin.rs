@@ -40,11 +40,8 @@ impl Origin {
     /// A server that holds `body` under the validator `etag`.
     pub async fn holding(content_type: &'static str, etag: &'static str, body: &str) -> Self {
         let held = Held { status: StatusCode::OK, content_type, etag, body: body.to_owned() };
-        let shared = Arc::new(Shared {
-            held: Mutex::new(held),
-            requests: Mutex::default(),
-            open: watch::Sender::new(true),
-        });
+        let shared =
+            Arc::new(Shared { held: Mutex::new(held), requests: Mutex::default(), open: watch::Sender::new(true) });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/page", listener.local_addr().unwrap());
         let router = Router::new().fallback(answer).with_state(shared.clone());
@@ -54,8 +51,7 @@ impl Origin {
 
     /// Holds something else from now on.
     pub fn hold(&self, content_type: &'static str, etag: &'static str, body: &str) {
-        *self.shared.held.lock().unwrap() =
-            Held { status: StatusCode::OK, content_type, etag, body: body.to_owned() };
+        *self.shared.held.lock().unwrap() = Held { status: StatusCode::OK, content_type, etag, body: body.to_owned() };
     }
 
     /// Answers with this error from now on.

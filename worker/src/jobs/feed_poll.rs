@@ -147,7 +147,7 @@ impl PollFeed {
             Put::Made { document, version } => {
                 let ingest = IngestDocument { document_id: document, version_id: version };
                 job.args = serde_json::to_value(&ingest)?;
-                ctx.submit(tx, job.about(document)).await?;
+                ctx.submit(tx, job.about(&document)).await?;
                 document
             }
         };

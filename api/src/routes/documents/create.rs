@@ -72,7 +72,7 @@ pub(crate) async fn create(
             Put::Made { document, version } => {
                 let args = json!({ "document_id": document, "version_id": version });
                 let job = NewJob { id, request_id: Some(request_id.0), ..NewJob::new(INGEST, args) };
-                ours(INGEST, app.engine.submit(&tx, job.about(document)).await)?;
+                ours(INGEST, app.engine.submit(&tx, job.about(&document)).await)?;
                 made = Some(document);
                 Ok(Answer::new(StatusCode::ACCEPTED, &both(&tx, &caller, document).await?)?.at(location(id)))
             }
