@@ -252,10 +252,10 @@ async fn a_body_that_is_wrong_is_told_where() {
         ),
         (
             "/v1/documents",
-            json!({ "source": { "type": "text", "text": "x" }, "titel": "x" }),
+            json!({ "source": { "type": "text", "text": "x" }, "heading": "x" }),
             400,
             "invalid-request",
-            "/titel",
+            "/heading",
         ),
         (
             "/v1/documents",

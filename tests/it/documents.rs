@@ -193,7 +193,7 @@ async fn what_has_not_changed_is_not_read_again() {
 #[tokio::test]
 async fn what_is_said_anew_of_an_unchanged_file_is_not_lost() {
     let site = Site::start(Travel::Memory).await;
-    site.admin.text(MILL, json!({ "external_id": "a", "title": "Mil", "tags": ["draft"] })).await;
+    site.admin.text(MILL, json!({ "external_id": "a", "title": "Untitled", "tags": ["draft"] })).await;
     let body =
         json!({ "source": { "type": "text", "text": MILL }, "external_id": "a", "title": "Mill", "tags": ["final"] });
     let again = site.admin.post("/v1/documents", &body).await;

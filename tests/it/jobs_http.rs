@@ -23,14 +23,14 @@ fn summary() -> Json {
 }
 
 /// A summary, with more said of the job.
-fn with(more: &Json) -> Json {
-    let mut body = summary();
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    body
+fn with(more: Json) -> Json {
+    let (Json::Object(mut body), Json::Object(more)) = (summary(), more) else { panic!("a job is an object") };
+    body.extend(more);
+    Json::Object(body)
 }
 
 async fn submit(client: &Client, more: Json) -> String {
-    client.post("/v1/jobs", &with(&more)).await.is(202).id()
+    client.post("/v1/jobs", &with(more)).await.is(202).id()
 }
 
 async fn waits_for(site: &Site, job: &str) -> Json {
@@ -76,26 +76,26 @@ on_both! {
     }
 }
 
-on_both! {
-    async fn a_job_that_runs_is_called_off_and_whoever_follows_it_sees_so(travel: Travel) {
-        let site = Site::with(travel, Parts::All, &[ALLOWED]).await;
-        let origin = Origin::holding("text/plain", "\"1\"", STORY).await;
-        origin.open(false);
-        let body = json!({ "source": { "type": "url", "url": origin.url } });
-        let accepted = site.admin.post("/v1/documents", &body).await.is(202).json;
-        let id = accepted["job"]["id"].as_str().unwrap();
-        eventually("the fetch", async || (!origin.requests().is_empty()).then_some(())).await;
-        let mut stream = site.admin.follow(id, None).await;
-        assert_eq!(stream.next().await.unwrap().name, "created");
-        assert_eq!(stream.next().await.unwrap().name, "started");
-        assert_eq!(site.admin.get(&format!("/v1/jobs/{id}")).await.is(200).json["state"], "running");
+#[tokio::test]
+async fn a_job_that_runs_is_called_off_and_whoever_follows_it_sees_so() {
+    let site = Site::with(Travel::Memory, Parts::All, &[ALLOWED]).await;
+    let origin = Origin::holding("text/plain", "\"1\"", STORY).await;
+    origin.open(false);
+    let body = json!({ "source": { "type": "url", "url": origin.url } });
+    let accepted = site.admin.post("/v1/documents", &body).await.is(202).json;
+    let id = accepted["job"]["id"].as_str().unwrap();
+    eventually("the fetch", async || (!origin.requests().is_empty()).then_some(())).await;
+    let mut stream = site.admin.follow(id, None).await;
+    assert_eq!(stream.next().await.unwrap().name, "created");
+    assert_eq!(stream.next().await.unwrap().name, "started");
+    assert_eq!(site.admin.get(&format!("/v1/jobs/{id}")).await.is(200).json["state"], "running");
 
-        let asked = site.admin.act(&format!("/v1/jobs/{id}:cancel")).await.is(202).json;
-        assert!(asked["state"] == "running" && asked["cancel_requested_at"].is_string(), "{asked}");
-        let names: Vec<_> = stream.rest().await.into_iter().map(|event| event.name).filter(|name| name != "progress").collect();
-        assert_eq!(names, ["cancel_requested", "cancelled"]);
-        assert_eq!(site.admin.get(&format!("/v1/jobs/{id}")).await.is(200).json["state"], "cancelled");
-    }
+    let asked = site.admin.act(&format!("/v1/jobs/{id}:cancel")).await.is(202).json;
+    assert!(asked["state"] == "running" && asked["cancel_requested_at"].is_string(), "{asked}");
+    let names: Vec<_> =
+        stream.rest().await.into_iter().map(|event| event.name).filter(|name| name != "progress").collect();
+    assert_eq!(names, ["cancel_requested", "cancelled"]);
+    assert_eq!(site.admin.get(&format!("/v1/jobs/{id}")).await.is(200).json["state"], "cancelled");
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn the_history_has_pages_as_every_list_has() {
 async fn an_answer_is_held_no_longer_than_was_asked_for() {
     let site = quiet().await;
     let request = site.admin.request(Method::POST, "/v1/jobs").header("prefer", "wait=1");
-    let answer = Answer::to(request.json(&with(&json!({ "run_at": FAR_OFF })))).await.is(202);
+    let answer = Answer::to(request.json(&with(json!({ "run_at": FAR_OFF })))).await.is(202);
     assert_eq!((&answer.json["state"], &answer.json["run_at"]), (&json!("scheduled"), &json!(FAR_OFF)));
     assert_eq!(answer.header("location"), format!("/v1/jobs/{}", answer.id()));
 }
@@ -186,6 +186,15 @@ async fn a_job_that_failed_is_run_once_more() {
     let retry = site.admin.request(Method::POST, &format!("{path}:retry")).header("prefer", "wait=30");
     let again = Answer::to(retry).await.is(200).json;
     assert_eq!((&again["state"], &again["attempt"]), (&json!("failed"), &json!(2)));
+}
+
+#[tokio::test]
+async fn many_callers_share_few_connections() {
+    let site = Site::with(Travel::Memory, Parts::NoWorker, &[("GRISTMILL_DATABASE_CONNECTIONS", "3")]).await;
+    // None of them holds a connection while it waits for another.
+    let answers = futures::future::join_all((0..60).map(|_| submit(&site.admin, json!({})))).await;
+    assert_eq!(answers.iter().collect::<HashSet<_>>().len(), 60);
+    assert_eq!(site.admin.get("/v1/jobs?limit=200").await.is(200).json["data"].as_array().unwrap().len(), 60);
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ async fn highlights_are_the_words_that_were_looked_for() {
     // Characters are counted, not bytes.
     site.admin
         .text(
-            "Die Mühle in Köln mahlt täglich größere Mengen Weizen als die alte Öffnung der Mühle erlaubt.",
+            "Die Mühle in Köln mahlt täglich größere Mengen Weizen durch die neue Öffnung der Mühle.",
             json!({ "title": "de" }),
         )
         .await;

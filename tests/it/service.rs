@@ -82,9 +82,8 @@ async fn without_its_database_it_lives_and_is_not_ready() {
     let site = Site::with(Travel::Memory, Parts::NoWorker, &[]).await;
     let client = site.admin.without_key();
     assert_eq!(failing(&client).await, (200, Vec::new()));
-    let mut server = PgConnection::connect(&database::setting("GRISTMILL_TEST_DATABASE_URL")).await.unwrap();
     let (_, name) = site.database.reveal().rsplit_once('/').unwrap();
-    server.execute(sqlx::AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
+    admit(name, false).await;
     assert_eq!(failing(&client).await, (503, vec!["database".to_owned(), "migrations".to_owned()]));
     client.get("/healthz").await.is(200);
     // Callers are told to come back, and not why.
@@ -92,6 +91,21 @@ async fn without_its_database_it_lives_and_is_not_ready() {
     assert_eq!(answer.problem(503, "unavailable")["retryable"], true);
     assert!(!answer.header("retry-after").is_empty());
     assert!(!String::from_utf8(answer.bytes).unwrap().contains(name));
+    // And when they do, it is there again, with nobody's help.
+    admit(name, true).await;
+    eventually("readiness", async || (failing(&client).await.0 == 200).then_some(())).await;
+    site.admin.get("/v1/jobs").await.is(200);
+}
+
+/// Lets connections to the database `name` in, or throws out those that there are and lets none in.
+async fn admit(name: &str, connections: bool) {
+    let mut server = PgConnection::connect(&database::setting("GRISTMILL_TEST_DATABASE_URL")).await.unwrap();
+    let alter = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {connections}");
+    server.execute(sqlx::AssertSqlSafe(alter)).await.unwrap();
+    if !connections {
+        let throw_out = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+        server.execute(sqlx::query(throw_out).bind(name)).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -73,8 +73,8 @@ impl JobEventBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct EventsQuery {
-    /// After the event with this id: the `next_cursor` of the page before, or the last event seen.
-    after: Option<i64>,
+    /// The `next_cursor` of the page before; the id of the last event seen serves as well.
+    cursor: Option<i64>,
     /// Rows per page, 1 to 200; 50 if not given. A stream has no pages.
     limit: Option<u64>,
 }
@@ -99,7 +99,7 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let may_operate = caller.may(Scope::Operate);
     let resume = last_event_id(&headers)?;
-    let after = resume.or(query.after).unwrap_or(0);
+    let after = resume.or(query.cursor).unwrap_or(0);
     if wants_stream(&headers) {
         return follow(&app, caller.org, id, may_operate, after, resume.is_some(), stop).await;
     }

@@ -62,7 +62,13 @@ fn assert_sane(text: &str, summary: &Summary, most: usize) {
         assert!(sentence.start >= last && sentence.end > sentence.start, "out of order: {sentence:?}");
         last = sentence.end;
         let quoted = slice(text, sentence.start, sentence.end);
-        assert_eq!(quoted.split_whitespace().collect::<Vec<_>>().join(" "), sentence.text);
+        // A Markdown quotation goes on with a mark on every line, which is no part of the sentence.
+        let unmarked = quoted
+            .lines()
+            .enumerate()
+            .map(|(line, text)| if line == 0 { text } else { text.trim_start_matches(['>', ' ', '\t']) });
+        let words: Vec<&str> = unmarked.flat_map(str::split_whitespace).collect();
+        assert_eq!(words.join(" "), sentence.text);
         assert!(sentence.score > 0.0 && sentence.score <= 1.0, "{sentence:?}");
         assert!(seen.insert(sentence.text.to_lowercase()), "twice: {sentence:?}");
     }

@@ -122,6 +122,17 @@ impl<S> Ctx<S> {
         if self.attempt.called_off.is_cancelled() { Err(JobError::Cancelled) } else { Ok(()) }
     }
 
+    /// Waits for `work`, unless the job is called off meanwhile: for waits on others, which notice nothing themselves.
+    ///
+    /// # Errors
+    /// When the job was called off.
+    pub async fn unless_called_off<T>(&self, work: impl Future<Output = T>) -> Result<T, JobError> {
+        tokio::select! {
+            done = work => Ok(done),
+            () = self.called_off() => Err(JobError::Cancelled),
+        }
+    }
+
     /// Says how far the job is. Cheap: only what was said last is written, a few times a second.
     pub fn progress(&self, done: u64, total: u64, stage: &str) {
         let progress = json!({ "done": done, "total": total, "stage": stage });

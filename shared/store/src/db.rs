@@ -47,12 +47,12 @@ impl Db {
     /// Opens a pool of at most `max_connections` to the migrated database at `url`.
     ///
     /// # Errors
-    /// When the URL is no Postgres URL, the database cannot be reached within ten seconds, or it was never migrated.
+    /// When the URL is no Postgres URL, the database cannot be reached within five seconds, or it was never migrated.
     pub async fn connect(url: &Secret, max_connections: u32) -> Result<Self> {
         let options: PgConnectOptions = url.reveal().parse().map_err(connection_error)?;
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(Duration::from_secs(5))
             .idle_timeout(Duration::from_secs(300))
             // A ping before every use would be a round trip more per transaction; a broken connection shows at BEGIN.
             .test_before_acquire(false)
@@ -132,7 +132,7 @@ impl Db {
     /// A connection that the server closed meanwhile (it restarted, say) shows here, and costs one more try.
     async fn begin(&self) -> Result<DatabaseTransaction> {
         match self.pool.begin().await.map_err(StoreError::from) {
-            Err(error) if error.is_unavailable() => Ok(self.pool.begin().await?),
+            Err(error) if error.is_broken_connection() => Ok(self.pool.begin().await?),
             other => other,
         }
     }

@@ -127,28 +127,40 @@ pub async fn put(tx: &OrgTx, new: &NewDocument, job: JobId) -> Result<Put> {
     let unchanged = known.status != "failed"
         && new.file.as_ref().is_some_and(|file| known.file_sha256 == Some(file.sha256.clone()));
     if unchanged {
+        describe(tx, known.id, new).await?;
         return Ok(Put::Unchanged(known.id));
     }
     let version = VersionId::generate();
     insert_version(tx, known.id, version, new, job).await?;
+    describe(tx, known.id, new).await?;
+    let statement = "UPDATE documents SET latest_version_id = $3, updated_at = now() WHERE id = $1 AND org_id = $2";
+    tx.execute(sql(statement, [known.id.into(), tx.org().into(), version.into()])).await?;
+    Ok(Put::Made { document: known.id, version })
+}
+
+/// Keeps what is said anew of a document; what is not said stays as it was.
+async fn describe(tx: &OrgTx, id: DocumentId, new: &NewDocument) -> Result<()> {
+    let NewDocument { title, tags, category, engagement, meta, external_id: _, source: _, file: _ } = new;
+    if title.is_none() && tags.is_empty() && category.is_none() && engagement.is_none() && meta.is_none() {
+        return Ok(());
+    }
     tx.execute(sql(
-        "UPDATE documents SET latest_version_id = $3, updated_at = now(), title = coalesce($4, title),
-             tags = CASE WHEN cardinality($5::text[]) > 0 THEN $5 ELSE tags END, category = coalesce($6, category),
-             engagement = coalesce($7, engagement), meta = coalesce($8, meta)
+        "UPDATE documents SET updated_at = now(), title = coalesce($3, title),
+             tags = CASE WHEN cardinality($4::text[]) > 0 THEN $4 ELSE tags END, category = coalesce($5, category),
+             engagement = coalesce($6, engagement), meta = coalesce($7, meta)
          WHERE id = $1 AND org_id = $2",
         [
-            known.id.into(),
+            id.into(),
             tx.org().into(),
-            version.into(),
-            new.title.clone().into(),
-            new.tags.clone().into(),
-            new.category.clone().into(),
-            new.engagement.clone().into(),
-            new.meta.clone().into(),
+            title.clone().into(),
+            tags.clone().into(),
+            category.clone().into(),
+            engagement.clone().into(),
+            meta.clone().into(),
         ],
     ))
     .await?;
-    Ok(Put::Made { document: known.id, version })
+    Ok(())
 }
 
 /// The document that `new` is the same as, locked until the transaction ends.

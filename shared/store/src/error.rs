@@ -23,20 +23,30 @@ impl StoreError {
 
     /// True where the database could not be asked at all, so that asking again later may work.
     pub fn is_unavailable(&self) -> bool {
-        match &self.0 {
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
-            DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => match &**error {
-                sqlx::Error::Io(_)
-                | sqlx::Error::PoolTimedOut
-                | sqlx::Error::PoolClosed
-                | sqlx::Error::WorkerCrashed => true,
-                // Class 08: connection exceptions; class 57: the operator shut the server down.
-                sqlx::Error::Database(error) => {
-                    error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
-                }
-                _ => false,
-            },
+        let no_connection = matches!(self.0, DbErr::ConnectionAcquire(_) | DbErr::Conn(_));
+        let pool = matches!(self.driver(), Some(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed));
+        no_connection || pool || self.is_broken_connection()
+    }
+
+    /// True where a connection broke: the server closed it, restarted, or is out of reach. Another one may work.
+    pub(crate) fn is_broken_connection(&self) -> bool {
+        match self.driver() {
+            Some(sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) => true,
+            // Class 08: connection exceptions; class 57P: the operator shut the server down.
+            Some(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
+            }
             _ => false,
+        }
+    }
+
+    /// What the driver said, where it is that which failed.
+    fn driver(&self) -> Option<&sqlx::Error> {
+        match &self.0 {
+            DbErr::Conn(RuntimeErr::SqlxError(error))
+            | DbErr::Exec(RuntimeErr::SqlxError(error))
+            | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
+            _ => None,
         }
     }
 }

@@ -121,7 +121,8 @@ async fn source(ctx: &Ctx, version: &Version) -> Result<Source, JobError> {
     let url = options.base_url.clone();
     let url =
         url.ok_or_else(|| JobError::permanent("source-unknown", "The document has neither a file nor an address."))?;
-    let fetched = ctx.fetcher.get(&FetchRequest::new(url)).await.map_err(|error| errors::fetch(&error))?;
+    let request = FetchRequest::new(url);
+    let fetched = ctx.unless_called_off(ctx.fetcher.get(&request)).await?.map_err(|error| errors::fetch(&error))?;
     let mut staged = ctx.files.stage(MOST_BYTES).await.map_err(|error| errors::files(&error))?;
     staged.write(fetched.body.clone()).await.map_err(|error| errors::files(&error))?;
     let stored = ctx.files.store(&org, staged).await.map_err(|error| errors::files(&error))?;

@@ -81,7 +81,7 @@ impl PollFeed {
         let mut request = FetchRequest::new(url);
         request.accept = Some(ACCEPT.to_owned());
         (request.etag, request.last_modified) = (feed.etag, feed.last_modified);
-        let fetched = ctx.fetcher.get(&request).await.map_err(|error| errors::fetch(&error))?;
+        let fetched = ctx.unless_called_off(ctx.fetcher.get(&request)).await?.map_err(|error| errors::fetch(&error))?;
         if fetched.not_modified {
             return ctx
                 .finish(async |tx| {

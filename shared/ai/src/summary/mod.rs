@@ -23,7 +23,7 @@ pub struct Summary {
 /// One sentence of a summary.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SummarySentence {
-    /// The sentence, its line breaks and runs of spaces made single spaces.
+    /// The sentence, its line breaks and runs of spaces made single spaces, without the `>` of a Markdown quotation.
     pub text: String,
     /// Where it starts in the input, in characters (Unicode scalar values), from 0.
     pub start: usize,
