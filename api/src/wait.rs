@@ -9,7 +9,7 @@ use axum::{
 };
 use futures::{StreamExt as _, stream::BoxStream};
 use gristmill_core::ids::{JobId, OrgId};
-use gristmill_engine::Engine;
+use gristmill_engine::{Engine, delivery::Announcement};
 use gristmill_store::{
     Db,
     jobs::{self, Job},
@@ -95,7 +95,7 @@ async fn find(db: &Db, org: OrgId, id: JobId) -> Result<Option<Job>, ApiError> {
 
 /// The moments at which a job should be looked at anew.
 pub(crate) struct Changes {
-    announcements: BoxStream<'static, JobId>,
+    announcements: BoxStream<'static, Announcement>,
     job: JobId,
 }
 
@@ -113,7 +113,7 @@ impl Changes {
             tokio::select! {
                 () = &mut look => return,
                 heard = self.announcements.next() => match heard {
-                    Some(job) if job == self.job => return,
+                    Some(change) if change.job == self.job => return,
                     Some(_) => {}
                     // Nobody announces any more: the look in a second is all there is.
                     None => return look.await,

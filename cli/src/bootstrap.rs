@@ -10,7 +10,7 @@ use std::{
 use gristmill_core::{ids::OrgId, secret::Secret};
 use gristmill_process::connect::StartError;
 use gristmill_store::{
-    Db, StoreError,
+    Db, StoreError, SystemTx,
     keys::{self, Scope},
     orgs,
 };
@@ -35,19 +35,21 @@ pub async fn migrate(url: &Secret) -> Result<(), StartError> {
     publish.await.map_err(|error| StartError::caused(sentence, error))
 }
 
-/// Makes the organization `default` and an admin key for it; `None` when it is there already.
+/// Makes the organization `default` if there is none, and an admin key for it if it has none; `None` when both are there.
 ///
 /// # Errors
 /// When the database cannot be asked.
 pub async fn first_key(db: &Db) -> Result<Option<Secret>, StartError> {
+    // In one transaction: a process that dies here leaves no organization that nobody has a key to.
     let make = async {
         let tx = db.system().await?;
-        let made = orgs::create(&tx, ORGANIZATION).await?;
+        let org = default_organization(&tx).await?;
+        let key = match keys::has_admin(&tx, org).await? {
+            true => None,
+            false => Some(keys::create(&tx, org, "first key", &[Scope::Admin]).await?.1),
+        };
         tx.commit().await?;
-        match made {
-            Some(org) => admin_key(db, org.id).await.map(Some),
-            None => Ok(None),
-        }
+        Ok::<_, StoreError>(key)
     };
     make.await.map_err(|error| StartError::caused("The first organization could not be made.", error))
 }
@@ -80,22 +82,21 @@ async fn works(db: &Db, key: &Secret) -> Result<bool, StoreError> {
     Ok(found.is_some())
 }
 
-/// For an installation that has its organization but whose key file is gone: whoever holds the data folder owns it all.
+/// For an installation whose key file is gone: whoever holds the data folder owns it all.
 async fn another_key(db: &Db) -> Result<Secret, StoreError> {
     let tx = db.system().await?;
-    let org = orgs::by_name(&tx, ORGANIZATION).await?;
-    tx.commit().await?;
-    match org {
-        Some(org) => admin_key(db, org.id).await,
-        None => Err(StoreError::missing("the organization `default`")),
-    }
-}
-
-async fn admin_key(db: &Db, org: OrgId) -> Result<Secret, StoreError> {
-    let tx = db.org(org).await?;
-    let (_, key) = keys::create(&tx, "first key", &[Scope::Admin]).await?;
+    let org = default_organization(&tx).await?;
+    let (_, key) = keys::create(&tx, org, "key of the data folder", &[Scope::Admin]).await?;
     tx.commit().await?;
     Ok(key)
+}
+
+async fn default_organization(tx: &SystemTx) -> Result<OrgId, StoreError> {
+    let org = match orgs::create(tx, ORGANIZATION).await? {
+        Some(made) => Some(made),
+        None => orgs::by_name(tx, ORGANIZATION).await?,
+    };
+    org.map(|org| org.id).ok_or_else(|| StoreError::missing("the organization `default`"))
 }
 
 fn keep(file: &Path, key: &Secret) -> std::io::Result<()> {

@@ -39,6 +39,9 @@ pub struct Installation {
     worker: Worker<Services>,
 }
 
+/// How long connections may take to close at the end.
+const CLOSING: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// How a private Postgres is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
@@ -107,32 +110,43 @@ impl Installation {
         let scheduler_stop = CancellationToken::new();
         let (clockwork, ends) = (engine.clone(), scheduler_stop.clone());
         let scheduler = tokio::spawn(async move { gristmill_scheduler::run(&clockwork, lease, ends).await });
-        let worker = tokio::spawn(worker.run(stop.clone()));
-        let api = tokio::spawn(gristmill_api::serve(listener, router, stop.clone()));
+        let mut worker = tokio::spawn(worker.run(stop.clone()));
+        let mut api = tokio::spawn(gristmill_api::serve(listener, router, stop.clone()));
+        let mut scheduler = scheduler;
 
+        // Any part that ends by itself ends the whole: half of Gristmill is worse than none that is started anew.
+        let part = |name: &str| StartError::new(format!("The {name} ended by itself."));
         let broken = tokio::select! {
             () = stop.cancelled() => None,
             error = ended(&mut postgres) => Some(StartError::caused("The private Postgres ended by itself.", error)),
+            ended = &mut worker => Some(match ended {
+                Ok(Err(error)) => StartError::caused("The worker ended in an error.", error),
+                _ => part("worker"),
+            }),
+            _ = &mut api => Some(part("API")),
+            _ = &mut scheduler => Some(part("scheduler")),
         };
         stop.cancel();
-        let (api, worker) = tokio::join!(api, worker);
-        scheduler_stop.cancel();
-        if let Err(error) = scheduler.await {
-            tracing::error!(%error, "the scheduler broke");
+        let alone = broken.is_none();
+        if alone {
+            let (api, worker) = tokio::join!(api, worker);
+            scheduler_stop.cancel();
+            let scheduler = scheduler.await;
+            let broke = |name: &str, error| StartError::caused(format!("The {name} broke."), error);
+            api.map_err(|error| broke("API", error))?;
+            scheduler.map_err(|error| broke("scheduler", error))?;
+            let worker = worker.map_err(|error| broke("worker", error))?;
+            worker.map_err(|error| StartError::caused("The worker ended in an error.", error))?;
         }
-        if let Err(error) = engine.db().close().await {
-            tracing::warn!(%error, "connections to the database could not be closed");
+        let closing = tokio::time::timeout(CLOSING, engine.db().close()).await;
+        if !matches!(closing, Ok(Ok(()))) {
+            tracing::warn!("connections to the database could not be closed in time");
         }
         if let Some(postgres) = postgres
-            && broken.is_none()
+            && alone
         {
             postgres.stop().await.map_err(|error| StartError::caused("Postgres could not be stopped.", error))?;
         }
-        let part = |name: &str| format!("The {name} ended in an error.");
-        api.map_err(|error| StartError::caused(part("API"), error))?;
-        worker
-            .map_err(|error| StartError::caused(part("worker"), error))?
-            .map_err(|error| StartError::caused(part("worker"), error))?;
         broken.map_or(Ok(()), Err)
     }
 }

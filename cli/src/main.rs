@@ -4,6 +4,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use gristmill_cli::commands;
+use gristmill_process::connect::StartError;
 
 /// Background jobs for AI knowledge products: documents and feeds become searchable, analysed knowledge.
 ///
@@ -51,9 +52,12 @@ enum Command {
     EnvExample,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+fn main() -> ExitCode {
+    gristmill_process::run(run(Cli::parse().command))
+}
+
+async fn run(command: Command) -> Result<ExitCode, StartError> {
+    match command {
         Command::Up { data_dir, bind } => commands::up::run(data_dir, bind).await,
         Command::Demo { exit, bind } => commands::demo::run(exit, bind).await,
         Command::Migrate => commands::migrate::run().await,
@@ -62,9 +66,5 @@ async fn main() -> ExitCode {
             print!("{}", gristmill_core::config::env_example());
             Ok(ExitCode::SUCCESS)
         }
-    };
-    done.unwrap_or_else(|error| {
-        eprintln!("{error}");
-        ExitCode::FAILURE
-    })
+    }
 }

@@ -70,7 +70,7 @@ const UP: &str = "
     ) WITH (fillfactor = 80);
 
     -- What may be dispatched, in the order it is picked.
-    CREATE INDEX jobs_to_pick ON jobs (queue, priority, id) WHERE state = 'queued' AND dispatched_at IS NULL;
+    CREATE INDEX jobs_to_pick ON jobs (queue, priority, run_at, id) WHERE state = 'queued' AND dispatched_at IS NULL;
     -- What was dispatched and not claimed yet: what a lost message would leave behind.
     CREATE INDEX jobs_under_way ON jobs (dispatched_at) WHERE state = 'queued' AND dispatched_at IS NOT NULL;
     CREATE INDEX jobs_due ON jobs (run_at) WHERE state = 'scheduled';

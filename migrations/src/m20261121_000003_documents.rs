@@ -27,6 +27,11 @@ impl MigrationTrait for Migration {
 
 const UP: &str = "
     CREATE EXTENSION IF NOT EXISTS vector;
+    DO $$ BEGIN
+        IF (SELECT string_to_array(extversion, '.')::int[] < '{0,8}' FROM pg_extension WHERE extname = 'vector') THEN
+            RAISE EXCEPTION 'Gristmill needs pgvector 0.8 or later; run ALTER EXTENSION vector UPDATE after installing it';
+        END IF;
+    END $$;
 
     CREATE TABLE documents (
         id                  uuid PRIMARY KEY,
@@ -95,7 +100,6 @@ const UP: &str = "
         lexemes       tsvector NOT NULL,
         UNIQUE (version_id, ordinal)
     );
-    CREATE INDEX chunks_by_lexeme ON chunks USING gin (lexemes);
     CREATE INDEX chunks_of_document ON chunks (document_id);
     CREATE INDEX chunks_by_config ON chunks (org_id, text_config);
 
@@ -118,7 +122,9 @@ const FOLLOW_JOB: &str = "
     CREATE FUNCTION document_version_follows_job() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF NEW.state IN ('failed', 'cancelled') THEN
-            UPDATE document_versions SET status = 'failed', error = NEW.error
+            UPDATE document_versions SET status = 'failed', error = CASE
+                   WHEN NEW.state = 'failed' THEN NEW.error
+                   ELSE jsonb_build_object('code', 'cancelled', 'message', 'The job that read it was called off.') END
              WHERE job_id = NEW.id AND org_id = NEW.org_id AND status = 'pending';
         ELSE
             UPDATE document_versions SET status = 'pending', error = NULL

@@ -38,6 +38,8 @@ pub(crate) async fn admit_application_role(db: &impl ConnectionTrait) -> Result<
                     CREATE ROLE {APPLICATION_ROLE} NOLOGIN NOSUPERUSER NOBYPASSRLS;
                 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
                 END;
+                -- One that may pass policies without being a superuser must be allowed to step down.
+                EXECUTE format('GRANT {APPLICATION_ROLE} TO %I', current_user);
                 GRANT USAGE ON SCHEMA public TO {APPLICATION_ROLE};
                 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {APPLICATION_ROLE};
                 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {APPLICATION_ROLE};

@@ -2,43 +2,16 @@
 
 use std::process::ExitCode;
 
-use futures::FutureExt as _;
-use gristmill_core::{config::Config, telemetry};
-use gristmill_process::{
-    connect::{self, StartError},
-    probe, recorder, signals,
-};
+use gristmill_process::{Process, connect::StartError};
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> ExitCode {
+    gristmill_process::run(run())
 }
 
-async fn run() -> Result<(), StartError> {
-    let config = Config::from_env().map_err(|error| StartError::new(error.to_string()))?;
-    telemetry::init(&config.log);
-    let metrics = recorder::handle();
-    let stop = signals::stop_token().map_err(|error| StartError::caused("Signals cannot be received.", error))?;
-    let (engine, _files) = connect::connect(&config).await?;
-    if let Some(bind) = config.http.health_bind {
-        let (engine, stop) = (engine.clone(), stop.clone());
-        let ready = move || {
-            let engine = engine.clone();
-            async move { probe::checks(&engine, None).await }.boxed()
-        };
-        tokio::spawn(async move {
-            if let Err(error) = probe::serve(bind, metrics, ready, stop).await {
-                tracing::error!(%error, %bind, "/healthz, /readyz and /metrics cannot be served");
-            }
-        });
-    }
-    tracing::info!("the scheduler runs");
-    gristmill_scheduler::run(&engine, config.worker.lease, stop).await;
-    Ok(())
+async fn run() -> Result<ExitCode, StartError> {
+    let process = Process::start().await?;
+    process.answer_probes(None);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "the scheduler runs");
+    gristmill_scheduler::run(&process.engine, process.config.worker.lease, process.stop).await;
+    Ok(ExitCode::SUCCESS)
 }

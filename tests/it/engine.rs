@@ -153,7 +153,7 @@ on_both! {
         let id = world.play("worker", &[Act::WaitForCancel]).await;
         world.stage.started("worker", 1).await;
         cancel(&world, id, Controlled::Done).await;
-        world.engine.announce(&[id]).await;
+        world.engine.announce_action(id);
         world.until_state(id, "cancelled").await;
         assert_eq!(*world.stage.noticed.lock().unwrap(), ["worker was called off"]);
         assert_eq!(world.history(id).await, ["created", "started", "cancel_requested", "cancelled"]);
@@ -186,7 +186,7 @@ on_both! {
         world.until_state(id, "succeeded").await;
         let last = world.play("last", &[Act::Return]).await;
         for dispatch_seq in [0, 1, 2] {
-            let message = Message { job_id: id, kind: Play::KIND.into(), dispatch_seq, priority: 0 };
+            let message = Message { job_id: id, kind: Play::KIND.into(), dispatch_seq, priority: 0, due_ms: 0 };
             world.engine.delivery().push(Queue::Default, &[message]).await.unwrap();
         }
         world.engine.dispatch().await.unwrap();
@@ -282,18 +282,48 @@ on_both! {
     async fn leases_are_renewed(travel: Travel) {
         let world = World::still(travel).await;
         world.dispatch();
-        world.work_with(Limits { slots: [4; 4], lease: Duration::from_secs(1), grace: Duration::ZERO }).await;
+        world.work_with(Limits { slots: [4; 4], lease: Duration::from_secs(3), grace: Duration::ZERO }).await;
         let id = world.play("long", &[Act::Wait]).await;
         world.stage.started("long", 1).await;
-        let (engine, stop) = (world.engine.clone(), tokio_util::sync::CancellationToken::new());
-        let (ends, lease) = (stop.clone(), Duration::from_secs(1));
-        let sweeper = tokio::spawn(async move { engine.run_sweeper(lease, ends).await });
-        // Three leases long; without heartbeats the sweeper would take it away.
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        let first = world.lease(id).await;
+        world.until_lease(id, |lease| lease > first).await;
+        let second = world.lease(id).await;
+        world.until_lease(id, |lease| lease > second).await;
         world.stage.open_gate();
         assert_eq!(world.until_state(id, "succeeded").await.attempt, 1);
-        stop.cancel();
-        sweeper.await.unwrap();
+    }
+
+    async fn a_run_notices_by_its_heartbeat_that_its_lease_is_lost(travel: Travel) {
+        let world = World::still(travel).await;
+        world.dispatch();
+        world.work_with(Limits { slots: [1; 4], lease: Duration::from_secs(3), grace: Duration::ZERO }).await;
+        let id = world.play("replaced", &[Act::Wait]).await;
+        world.stage.started("replaced", 1).await;
+        // Somebody else has it now; the only slot comes free although the gate never opens.
+        world.sql("UPDATE jobs SET fence = fence + 1").await;
+        let next = world.play("next", &[Act::Return]).await;
+        world.until_state(next, "succeeded").await;
+        assert_eq!(world.job(id).await.state, "running");
+    }
+
+    async fn a_job_that_was_called_off_is_not_given_to_another_worker(travel: Travel) {
+        let world = World::still(travel).await;
+        world.dispatch();
+        let worker = world.work().await;
+        let id = world.play("called off", &[Act::Wait]).await;
+        world.stage.started("called off", 1).await;
+        // The worker stops before it has noticed.
+        cancel(&world, id, Controlled::Done).await;
+        worker.stop().await;
+        assert_eq!(world.job(id).await.state, "cancelled");
+        assert_eq!(world.history(id).await, ["created", "started", "cancel_requested", "cancelled"]);
+    }
+
+    async fn what_a_job_says_stands_before_its_end(travel: Travel) {
+        let world = World::lively(travel).await;
+        let id = world.play("hasty", &[Act::SayAndReturn]).await;
+        world.until_state(id, "succeeded").await;
+        assert_eq!(world.history(id).await, ["created", "started", "log", "succeeded"]);
     }
 
     async fn progress_and_log_lines_are_kept(travel: Travel) {
@@ -320,8 +350,7 @@ on_both! {
 
     async fn the_window_bounds_what_waits_in_the_delivery(travel: Travel) {
         let world = World::still(travel).await;
-        let small = gristmill_engine::Engine::new(world.engine.db().clone(), std::sync::Arc::new(
-            gristmill_engine::delivery::MemoryDelivery::default()), 3);
+        let small = world.other_process(travel, 3).await;
         for index in 0..5 {
             world.play(&format!("{index}"), &[Act::Return]).await;
         }
@@ -336,21 +365,25 @@ async fn cancel(world: &World, id: gristmill_core::ids::JobId, expected: Control
     tx.commit().await.unwrap();
 }
 
-/// Redis is wiped again and again while jobs run: it only delivers.
+/// Redis is wiped with everything in it, before and while jobs run: it only delivers.
 #[tokio::test]
 async fn a_wiped_redis_loses_and_doubles_nothing() {
-    let world = World::lively(Travel::Redis).await;
-    let (engine, stop) = (world.engine.clone(), tokio_util::sync::CancellationToken::new());
-    let ends = stop.clone();
-    let sweeper = tokio::spawn(async move { engine.run_sweeper(Duration::from_secs(30), ends).await });
+    let world = World::still(Travel::Redis).await;
     let mut ids = Vec::new();
     for index in 0..200 {
         ids.push(world.play(&format!("job {index}"), &[Act::Write]).await);
-        if index % 50 == 0 {
-            wipe(&world.prefix).await;
-        }
     }
-    wipe(&world.prefix).await;
+    world.engine.dispatch().await.unwrap();
+    assert_eq!(wipe(&world.prefix).await, 200);
+    world.dispatch();
+    world.work().await;
+    let (engine, stop) = (world.engine.clone(), tokio_util::sync::CancellationToken::new());
+    let ends = stop.clone();
+    let sweeper = tokio::spawn(async move { engine.run_sweeper(Duration::from_secs(30), ends).await });
+    for round in 0..2 {
+        world.until_state(ids[round * 50], "succeeded").await;
+        wipe(&world.prefix).await;
+    }
     for id in ids {
         world.until_state(id, "succeeded").await;
         assert_eq!(world.written(id).await, 1);
@@ -359,12 +392,17 @@ async fn a_wiped_redis_loses_and_doubles_nothing() {
     sweeper.await.unwrap();
 }
 
-/// Deletes every key of this test, as `FLUSHALL` would; other tests use the same server.
-async fn wipe(prefix: &str) {
+/// Deletes every key of this test, as `FLUSHALL` would (other tests use the same server), and says how many messages
+/// were lost by it.
+async fn wipe(prefix: &str) -> usize {
     let url = gristmill_tests::database::setting("GRISTMILL_TEST_REDIS_URL");
     let mut connection = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let mut lost = 0;
     for queue in Queue::ALL {
-        let _: () =
-            redis::cmd("DEL").arg(format!("{{{prefix}:{queue}}}:waiting")).query_async(&mut connection).await.unwrap();
+        let key = format!("{{{prefix}:{queue}}}:waiting");
+        let waiting: usize = redis::cmd("ZCARD").arg(&key).query_async(&mut connection).await.unwrap();
+        let _: () = redis::cmd("DEL").arg(&key).query_async(&mut connection).await.unwrap();
+        lost += waiting;
     }
+    lost
 }

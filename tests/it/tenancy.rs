@@ -53,7 +53,7 @@ async fn tables(world: &World) -> Vec<Table> {
 /// Puts at least one row of the world's organization into every table of tenants.
 async fn furnish(world: &World) {
     let tx = world.engine.db().org(world.org).await.unwrap();
-    keys::create(&tx, "key", &[keys::Scope::Read]).await.unwrap();
+    keys::create(&tx, world.org, "key", &[keys::Scope::Read]).await.unwrap();
     let job = NewJob::of(&Play { name: "x".into(), acts: vec![] }).unwrap();
     let answer = idempotency::Answer { status: 202, location: None, body: json!({}) };
     idempotency::keep(&tx, world.org, "key", b"x", &answer).await.unwrap();

@@ -88,6 +88,8 @@ pub enum Act {
     WriteAndFail,
     /// It reports progress and says a line, then waits at the gate.
     Report,
+    /// It says a line and returns at once.
+    SayAndReturn,
 }
 
 impl Job<Services> for Play {
@@ -126,6 +128,10 @@ impl Job<Services> for Play {
             Act::WaitAndWrite => {
                 ctx.gate().await;
                 self.write(ctx, false).await
+            }
+            Act::SayAndReturn => {
+                ctx.log("nothing more to do");
+                Ok(self.name)
             }
             Act::Report => {
                 ctx.log("half-way there");

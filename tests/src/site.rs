@@ -208,9 +208,7 @@ async fn furnish(engine: &Engine) -> Secret {
     let tx = engine.db().system().await.unwrap();
     gristmill_worker::jobs::kinds().publish(&tx).await.unwrap();
     let org = orgs::create(&tx, "default").await.unwrap().unwrap().id;
-    tx.commit().await.unwrap();
-    let tx = engine.db().org(org).await.unwrap();
-    let (_, key) = keys::create(&tx, "first key", &[Scope::Admin]).await.unwrap();
+    let (_, key) = keys::create(&tx, org, "first key", &[Scope::Admin]).await.unwrap();
     tx.commit().await.unwrap();
     key
 }

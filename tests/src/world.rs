@@ -107,10 +107,32 @@ impl World {
     }
 
     /// Another process' view of the same world: another engine over the same database and, where it can be shared,
-    /// the same delivery.
-    pub async fn other_process(&self, travel: Travel) -> Engine {
+    /// the same delivery, with a window of its own.
+    pub async fn other_process(&self, travel: Travel, window: usize) -> Engine {
         let db = Db::connect(&self.url, 5).await.unwrap();
-        Engine::new(db, delivery(travel, &self.prefix).await, 1_000)
+        Engine::new(db, delivery(travel, &self.prefix).await, window)
+    }
+
+    /// Until when the job is its worker's, in microseconds since 1970 by the database's clock.
+    pub async fn lease(&self, id: JobId) -> i64 {
+        #[derive(sea_orm::FromQueryResult)]
+        struct Row {
+            lease: i64,
+        }
+        let tx = self.engine.db().system().await.unwrap();
+        let until = "SELECT (extract(epoch FROM lease_until) * 1000000)::bigint AS lease FROM jobs WHERE id = $1";
+        let row: Option<Row> = tx.one(sql(until, [id.into()])).await.unwrap();
+        row.unwrap().lease
+    }
+
+    /// Waits until the job's lease is as wanted.
+    pub async fn until_lease(&self, id: JobId, wanted: impl Fn(i64) -> bool) {
+        let looking = async {
+            while !wanted(self.lease(id).await) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.expect("the lease becomes as wanted");
     }
 
     /// Submits a [`Play`] called `name`.
@@ -201,11 +223,6 @@ impl RunningWorker {
     pub async fn stop(self) {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.task).await.expect("a worker that is told to stop stops").unwrap();
-    }
-
-    /// Ends its loops at once, as far as that is possible inside one process.
-    pub fn abandon(self) {
-        self.task.abort();
     }
 }
 

@@ -12,22 +12,27 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use gristmill_core::ids::{DocumentId, JobId, VersionId};
+use gristmill_engine::NewJob;
 use gristmill_files::Sha256Digest;
 use gristmill_store::{
     documents::{self, Document, Filter},
     keys::Scope,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     app::Shared,
     auth::{Caller, Operate, Read},
     etag::tagged,
+    observe::RequestId,
     params::{self, Id, List, Query},
     problem::ApiError,
 };
+
+/// The kind of job that erases files.
+const ERASE: &str = "file.erase";
 
 /// A document with the version that was made last.
 #[derive(Debug, Serialize, ToSchema)]
@@ -208,20 +213,24 @@ pub(crate) async fn delete(
     State(app): State<Shared>,
     Id(id): Id<DocumentId>,
     Query(query): Query<DeleteQuery>,
+    request_id: RequestId,
 ) -> Result<StatusCode, ApiError> {
     let tx = app.engine.db().org(caller.org).await?;
     if query.purge {
         caller.need(Scope::Admin)?;
         let files = documents::purge(&tx, id).await?.ok_or(ApiError::NotFound("document"))?;
-        // Files go before the rows are gone for good: where one cannot be deleted, the document is still there to be
-        // purged again, instead of a file that nothing refers to any more.
+        // In the same transaction, so that no file is forgotten; a slow bucket keeps no caller waiting.
         for sha256 in files {
-            app.files.delete(&caller.org.to_string(), &digest(&sha256)?).await?;
+            let sha256 = digest(&sha256)?.to_string();
+            let job =
+                NewJob { request_id: Some(request_id.0.clone()), ..NewJob::new(ERASE, json!({ "sha256": sha256 })) };
+            create::ours(ERASE, app.engine.submit(&tx, job).await)?;
         }
     } else if !documents::delete(&tx, id).await? {
         return Err(ApiError::NotFound("document"));
     }
     tx.commit().await?;
+    app.engine.nudge();
     Ok(StatusCode::NO_CONTENT)
 }
 

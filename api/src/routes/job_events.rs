@@ -221,7 +221,9 @@ impl Following {
                     Err(ApiError::NotFound(_)) => return None,
                     // The client keeps its place and its connection; the next look may succeed.
                     Err(error) => {
-                        tracing::warn!(%error, job.id = %following.job, "a stream of events stalls; trying again")
+                        tracing::warn!(%error, job.id = %following.job, "a stream of events stalls; trying again");
+                        // Not at once: until the next change, or the next round.
+                        following.more = false;
                     }
                 }
             }

@@ -94,7 +94,7 @@ async fn done(
     let job = submitted(&tx, id).await?;
     tx.commit().await?;
     app.engine.nudge();
-    app.engine.announce(&[id]).await;
+    app.engine.announce_action(id);
     let over = job.is_over();
     let body = JobBody::seen_by(job, caller);
     if over {

@@ -136,7 +136,7 @@ pub(crate) async fn create_key(
     let tx = app.engine.db().org(org).await?;
     orgs::own(&tx).await?.ok_or(ApiError::NotFound("organization"))?;
     let done = once(&tx, org, &repeat, Content::json(&body.bytes), async {
-        let (key, secret) = keys::create(&tx, &name, &scopes).await?;
+        let (key, secret) = keys::create(&tx, org, &name, &scopes).await?;
         let shown = KeyBody {
             id: key.id,
             org_id: key.org_id,

@@ -20,8 +20,8 @@ use super::{
 
 /// The oldest PostgreSQL that Gristmill's migrations run on.
 const OLDEST_MAJOR: u32 = 15;
-/// The oldest pgvector, as (major, minor): it brought `halfvec`.
-const OLDEST_PGVECTOR: (u32, u32) = (0, 7);
+/// The oldest pgvector, as (major, minor): it brought `hnsw.iterative_scan`.
+const OLDEST_PGVECTOR: (u32, u32) = (0, 8);
 /// How long a program may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -282,8 +282,8 @@ mod tests {
     async fn says_what_is_missing() {
         assert_eq!(verdict(&made_up("17.2", None), None).await.unwrap_err(), "it has no pgvector");
         assert_eq!(
-            verdict(&made_up("17.2", Some("0.6.2")), None).await.unwrap_err(),
-            "its pgvector is 0.6.2, older than 0.7"
+            verdict(&made_up("17.2", Some("0.7.4")), None).await.unwrap_err(),
+            "its pgvector is 0.7.4, older than 0.8"
         );
         assert_eq!(
             verdict(&made_up("14.9", Some("0.8.0")), None).await.unwrap_err(),

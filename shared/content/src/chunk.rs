@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use text_splitter::{ChunkConfig, ChunkSizer, TextSplitter};
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::{Block, BlockKind, Extracted, tokens};
+use crate::{Block, BlockKind, Extracted, clean, tokens};
 
 /// Changes whenever the same document would be cut differently: chunks of another version belong to another embedding
 /// space.
@@ -18,6 +18,9 @@ pub const CHUNKER_VERSION: u32 = 1;
 
 /// Largest piece handed to `text-splitter` at once, in bytes.
 const SPLIT_WINDOW: usize = 16 * 1024;
+
+/// Longest heading in a heading path, in characters: every chunk below it repeats it.
+const MAX_HEADING: usize = 200;
 
 /// Headings up to this level begin a new chunk.
 const TOP_LEVEL: u8 = 2;
@@ -46,6 +49,7 @@ pub struct Chunk {
     /// The text: exactly what stands between `start` and `end` in [`Extracted::text`].
     pub text: String,
     /// The headings it stands under, outermost first; a heading within the chunk counts if it precedes all other text.
+    /// Each on one line, and cut to 200 characters at a word's end, with an ellipsis.
     pub heading_path: Vec<String>,
     /// The first page it is on, counted from 1, for formats that have pages.
     pub page_first: Option<u32>,
@@ -283,7 +287,7 @@ impl HeadingPath {
                     self.open.pop();
                 }
                 let text = doc.text[offsets.0[index].clone()].split_whitespace().collect::<Vec<_>>().join(" ");
-                self.open.push((level, text));
+                self.open.push((level, clean::shortened(&text, MAX_HEADING)));
             }
         }
         self.seen = self.seen.max(first.max(first_body));

@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
+use crate::clean;
+
 /// The formats that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum MediaType {
@@ -108,6 +110,22 @@ pub struct Metadata {
     pub canonical_url: Option<String>,
 }
 
+impl Metadata {
+    /// Without control characters, each value on one line; what is empty then is none.
+    pub(crate) fn cleaned(self) -> Self {
+        let Self { title, author, created, language, page_count, canonical_url } = self;
+        let line = |value: Option<String>| value.as_deref().and_then(clean::line);
+        Self {
+            title: line(title),
+            author: line(author),
+            created,
+            language: line(language),
+            page_count,
+            canonical_url: line(canonical_url),
+        }
+    }
+}
+
 /// Something that was lost or doubtful, though the rest could be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "kebab-case")]
@@ -128,6 +146,11 @@ pub enum Warning {
         /// Page numbers from 1.
         pages: Vec<u32>,
     },
+    /// These pages, counted from 1, hold more characters than are read of one page: the rest was left out.
+    PagesCut {
+        /// Page numbers from 1.
+        pages: Vec<u32>,
+    },
     /// Some bytes did not fit the encoding and were replaced by U+FFFD.
     TextReplaced {
         /// The encoding, by its WHATWG name.
@@ -145,6 +168,7 @@ impl Warning {
             Self::PagesWithoutText { .. } => "pages-without-text",
             Self::PagesDamaged { .. } => "pages-damaged",
             Self::PagesUnmapped { .. } => "pages-unmapped",
+            Self::PagesCut { .. } => "pages-cut",
             Self::TextReplaced { .. } => "text-replaced",
             Self::MainContentUnclear => "main-content-unclear",
         }
@@ -161,6 +185,9 @@ impl fmt::Display for Warning {
             Self::PagesDamaged { pages } => write!(f, "Page {} is damaged and was left out.", list(pages)),
             Self::PagesUnmapped { pages } => {
                 write!(f, "Fonts on page {} do not say which letters they draw; text is missing.", list(pages))
+            }
+            Self::PagesCut { pages } => {
+                write!(f, "Page {} holds more text than is read of one page; the rest was left out.", list(pages))
             }
             Self::TextReplaced { encoding } => {
                 write!(f, "Some bytes are not valid {encoding} and were replaced.")
@@ -181,7 +208,7 @@ pub(crate) struct Builder {
 impl Builder {
     /// Appends a block; one without any visible character is left out.
     pub(crate) fn push(&mut self, kind: BlockKind, page: Option<u32>, content: &str) {
-        let clean = clean(content, kind);
+        let clean = normalised(content, kind);
         if clean.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
             return;
         }
@@ -207,16 +234,16 @@ impl Builder {
     }
 }
 
-/// Trims, normalises to NFC and drops control characters, which neither Postgres (NUL) nor readers want.
-fn clean(content: &str, kind: BlockKind) -> String {
-    let trimmed = if kind == BlockKind::Code { content.trim_matches('\n').trim_end() } else { content.trim() };
-    // List markers keep the indentation that shows their depth.
-    let trimmed =
-        if kind == BlockKind::ListItem { content.trim_end().trim_start_matches(['\n', '\r']) } else { trimmed };
-    let unified =
-        trimmed.replace("\r\n", "\n").replace(['\r', '\u{85}', '\u{2028}', '\u{2029}', '\u{c}', '\u{b}'], "\n");
-    let visible = unified.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t'));
-    if is_nfc_quick(unified.chars()) == IsNormalized::Yes { visible.collect() } else { visible.nfc().collect() }
+/// Trims, drops control characters and normalises to NFC.
+fn normalised(content: &str, kind: BlockKind) -> String {
+    let trimmed = match kind {
+        BlockKind::Code => content.trim_matches('\n').trim_end(),
+        // List markers keep the indentation that shows their depth.
+        BlockKind::ListItem => content.trim_end().trim_start_matches(['\n', '\r']),
+        _ => content.trim(),
+    };
+    let clean = clean::text(trimmed);
+    if is_nfc_quick(clean.chars()) == IsNormalized::Yes { clean } else { clean.nfc().collect() }
 }
 
 /// Characters that draw nothing though they are not white space.

@@ -41,6 +41,18 @@ pub enum ContentError {
         /// How many are allowed.
         max: u32,
     },
+    /// The pages together hold more characters than are read of one document.
+    #[error("The document holds more than {max} characters. Split it.")]
+    TooMuchText {
+        /// How many characters are read at most.
+        max: usize,
+    },
+    /// The markup unfolds to more than can be held, however short it is.
+    #[error("The page unfolds to more than {max} elements, texts and attributes. Split or simplify it.")]
+    TooManyElements {
+        /// How many are allowed.
+        max: usize,
+    },
     /// The bytes are not text in the encoding they claim or seem to have.
     #[error("The text cannot be decoded as {encoding}. Save it as UTF-8.")]
     TextUndecodable {
@@ -66,6 +78,8 @@ impl ContentError {
             Self::PdfPassword => "pdf-password",
             Self::NeedsOcr { .. } => "needs-ocr",
             Self::TooManyPages { .. } => "too-many-pages",
+            Self::TooMuchText { .. } => "too-much-text",
+            Self::TooManyElements { .. } => "too-many-elements",
             Self::TextUndecodable { .. } => "text-undecodable",
             Self::DocumentDamaged { .. } => "document-damaged",
         }
@@ -85,6 +99,8 @@ mod tests {
             ContentError::PdfPassword,
             ContentError::NeedsOcr { pages: vec![1, 2] },
             ContentError::TooManyPages { pages: 9, max: 3 },
+            ContentError::TooMuchText { max: 3 },
+            ContentError::TooManyElements { max: 3 },
             ContentError::TextUndecodable { encoding: "UTF-8".into() },
             ContentError::DocumentDamaged { media_type: "text/html".into() },
         ];

@@ -11,9 +11,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::guard;
+use crate::{clean, guard, html};
 
-/// A feed after reading.
+/// Longest complaint of a parser that is passed on, in characters.
+const MAX_DETAIL: usize = 200;
+
+/// A feed after reading. No string in it holds a control character, save line feeds and tabs in summary and content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Feed {
     /// Its title, without markup.
@@ -116,8 +119,8 @@ pub fn parse_feed(bytes: &[u8], content_type: Option<&str>, url: &Url) -> Result
         .id_generator(|_, _, _| String::new())
         .build();
     let parsed = guard::guarded(|| parser.parse(source.as_bytes()))
-        .map_err(|panicked| FeedError::FeedDamaged { detail: panicked.0 })?
-        .map_err(|error| FeedError::FeedDamaged { detail: error.to_string() })?;
+        .map_err(|panicked| damaged(&panicked.0))?
+        .map_err(|error| damaged(&error.to_string()))?;
     if parsed.entries.is_empty() && repair::holds_entries(&source) {
         return Err(FeedError::EntriesUnreadable);
     }
@@ -131,31 +134,29 @@ pub fn parse_feed(bytes: &[u8], content_type: Option<&str>, url: &Url) -> Result
     })
 }
 
+/// A parser's complaint, which may quote the source.
+fn damaged(complaint: &str) -> FeedError {
+    let detail = clean::line(complaint).unwrap_or_else(|| "it cannot be parsed".to_owned());
+    FeedError::FeedDamaged { detail: clean::shortened(&detail, MAX_DETAIL) }
+}
+
 fn convert(entry: model::Entry, base: &Url) -> Entry {
     let own_base = entry.base.as_deref().and_then(|own| base.join(own).ok());
     let base = own_base.as_ref().unwrap_or(base);
     let url = article_link(&entry.links, base).or_else(|| permalink(&entry.id));
-    let summary_html = entry.summary.map(|text| text.content).filter(|text| !text.trim().is_empty());
-    let content_html =
-        entry.content.as_ref().and_then(|content| content.body.clone()).filter(|body| !body.trim().is_empty());
-    let title = entry.title.map(|text| text.content.trim().to_owned()).filter(|title| !title.is_empty());
-    let authors: Vec<&str> = entry
-        .authors
-        .iter()
-        .filter_map(|person| person.name.as_deref())
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .collect();
+    let summary_html = entry.summary.and_then(|text| body(&text.content));
+    let content_html = entry.content.as_ref().and_then(|content| body(content.body.as_deref()?));
+    let title = entry.title.and_then(|text| clean::line(&text.content));
+    let authors: Vec<String> = entry.authors.iter().filter_map(|person| clean::line(person.name.as_deref()?)).collect();
     let mut enclosures = link_enclosures(&entry.links, base);
     for media in entry.media.iter().flat_map(|media| &media.content) {
         let Some(address) = media.url.as_ref().map(ToString::to_string) else { continue };
         if enclosures.iter().all(|known| known.url != address) {
-            let media_type = media.content_type.as_ref().map(ToString::to_string);
+            let media_type = media.content_type.as_ref().and_then(|kind| clean::line(&kind.to_string()));
             enclosures.push(Enclosure { url: address, media_type, length: media.size });
         }
     }
-    let id = Some(entry.id.trim().to_owned())
-        .filter(|id| !id.is_empty())
+    let id = clean::line(&entry.id)
         .or_else(|| url.clone())
         .unwrap_or_else(|| content_id(&[title.as_deref(), summary_html.as_deref(), content_html.as_deref()]));
     Entry {
@@ -207,7 +208,8 @@ fn link_enclosures(links: &[model::Link], base: &Url) -> Vec<Enclosure> {
     enclosures
         .filter_map(|link| {
             let url = absolute(&link.href, base)?;
-            Some(Enclosure { url, media_type: link.media_type.clone(), length: link.length })
+            let media_type = link.media_type.as_deref().and_then(clean::line);
+            Some(Enclosure { url, media_type, length: link.length })
         })
         .collect()
 }
@@ -220,17 +222,16 @@ fn absolute(href: &str, base: &Url) -> Option<String> {
     base.join(href).ok().filter(|url| matches!(url.scheme(), "http" | "https")).map(String::from)
 }
 
+/// A summary or content: as it is, but for control characters; none if there is nothing in it.
+fn body(markup: &str) -> Option<String> {
+    Some(clean::text(markup)).filter(|text| !text.trim().is_empty())
+}
+
 /// Titles and descriptions without markup.
 fn plain(text: Option<model::Text>) -> Option<String> {
     let content = text?.content;
-    let bare = if content.contains('<') || content.contains('&') {
-        let fragment = scraper::Html::parse_fragment(&content);
-        fragment.root_element().text().collect::<String>()
-    } else {
-        content
-    };
-    let bare = bare.split_whitespace().collect::<Vec<_>>().join(" ");
-    (!bare.is_empty()).then_some(bare)
+    let bare = if content.contains(['<', '&']) { html::bare_text(&content)? } else { content };
+    clean::line(&bare.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod meta;
+mod tree;
 
 use dom_smoothie::Readability;
 use scraper::Html;
@@ -10,14 +11,13 @@ use crate::document::Builder;
 use crate::{BlockKind, ContentError, ExtractOptions, Extracted, MediaType, Warning, charset, guard};
 use blocks::Scope;
 
+pub(crate) use meta::web_address;
+
 /// How far the charset declaration may stand from the start, in bytes (WHATWG HTML, 13.2.3.2).
 const META_WINDOW: usize = 1024 * 4;
 
 /// Element nesting above which recursive algorithms are not trusted with a page.
 const MAX_DEPTH: usize = 400;
-
-/// Open elements above which parsing itself, quadratic in nesting, becomes an attack.
-const MAX_OPEN: usize = 4_000;
 
 /// Main content with fewer visible characters than this is doubted.
 const THIN: usize = 250;
@@ -31,15 +31,12 @@ pub(crate) fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracte
     let (text, warning) = charset::decode(bytes, options.declared.as_deref(), embedded.as_deref())?;
     // The parser reads NUL as U+FFFD; an XHTML page is read as HTML.
     let source = text.replace('\0', "");
-    if open_elements(&source) > MAX_OPEN {
-        return Err(ContentError::DocumentDamaged { media_type: MediaType::Html.as_str().to_owned() });
-    }
     guard::guarded(|| read(&source, options, warning))
         .unwrap_or_else(|_| Err(ContentError::DocumentDamaged { media_type: MediaType::Html.as_str().to_owned() }))
 }
 
 fn read(source: &str, options: &ExtractOptions, warning: Option<Warning>) -> Result<Extracted, ContentError> {
-    let page = Html::parse_document(source);
+    let page = tree::document(source)?;
     let mut warnings: Vec<Warning> = warning.into_iter().collect();
     let article = main_content(source, &page, options);
     let metadata = meta::read(&page, article.as_ref(), options.base_url.as_ref());
@@ -48,7 +45,7 @@ fn read(source: &str, options: &ExtractOptions, warning: Option<Warning>) -> Res
     blocks::push(&mut body, &page, Scope::Body);
     let mut main = Builder::default();
     if let Some(article) = &article {
-        let fragment = Html::parse_fragment(&article.content);
+        let fragment = tree::fragment(&article.content)?;
         push_title(&mut main, &fragment, metadata.title.as_deref());
         blocks::push(&mut main, &fragment, Scope::Article);
     }
@@ -66,11 +63,17 @@ fn read(source: &str, options: &ExtractOptions, warning: Option<Warning>) -> Res
     Ok(chosen.finish(MediaType::Html, metadata, warnings))
 }
 
-/// Appends the blocks of a piece of HTML within another format.
+/// Appends the blocks of a piece of HTML within another format. One that cannot be parsed is kept as it stands.
 pub(crate) fn push_fragment(builder: &mut Builder, markup: &str) {
-    if let Ok(fragment) = guard::guarded(|| Html::parse_fragment(markup)) {
-        blocks::push(builder, &fragment, Scope::Article);
+    match tree::fragment(markup) {
+        Ok(fragment) => blocks::push(builder, &fragment, Scope::Article),
+        Err(_) => builder.push(BlockKind::Code, None, markup),
     }
+}
+
+/// The text of a piece of HTML without its markup; none if it cannot be parsed.
+pub(crate) fn bare_text(markup: &str) -> Option<String> {
+    tree::fragment(markup).ok().map(|fragment| fragment.root_element().text().collect())
 }
 
 /// The article, or none where the algorithm finds none, fails, or the page is nested beyond reason.
@@ -100,31 +103,6 @@ fn push_title(builder: &mut Builder, fragment: &Html, title: Option<&str>) {
 
 fn letters(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-/// An upper estimate of the deepest nesting, counting only elements that must be closed explicitly.
-fn open_elements(source: &str) -> usize {
-    const IMPLIED: [&str; 22] = [
-        "p", "li", "td", "tr", "th", "dt", "dd", "option", "br", "img", "hr", "input", "meta", "link", "area", "base",
-        "col", "embed", "source", "track", "wbr", "tbody",
-    ];
-    let (mut open, mut deepest) = (0_usize, 0_usize);
-    for (at, _) in source.match_indices('<') {
-        let rest = &source.as_bytes()[at + 1..];
-        let closing = rest.first() == Some(&b'/');
-        let name: String = rest[usize::from(closing)..]
-            .iter()
-            .take(12)
-            .take_while(|byte| byte.is_ascii_alphanumeric())
-            .map(|byte| char::from(byte.to_ascii_lowercase()))
-            .collect();
-        if name.is_empty() || IMPLIED.contains(&name.as_str()) {
-            continue;
-        }
-        open = if closing { open.saturating_sub(1) } else { open + 1 };
-        deepest = deepest.max(open);
-    }
-    deepest
 }
 
 /// Characters in blocks other than headings.

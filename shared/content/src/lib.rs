@@ -15,15 +15,20 @@
 //! | `html` | main content of a page, its blocks and its metadata |
 //! | `markdown`, `plain` | the two light formats |
 //! | `charset` | bytes of unknown encoding to text |
+//! | `clean` | the one place where control characters end |
 //! | [`chunk`](mod@chunk) | pieces of bounded size in tokens, with heading path, pages and offsets |
 //! | [`tokens`] | how tokens are counted |
 //! | [`feed`] | RSS, Atom and JSON Feed, read leniently |
 //!
-//! No function here panics on any input: third-party parsers run behind `catch_unwind`. A parser that never ends or
-//! that eats all memory cannot be stopped from inside; callers run [`extract`] in a child process with limits.
+//! No function here panics on any input: third-party parsers run behind `catch_unwind`. What asks for far more memory
+//! than it has bytes is refused or kept short where such ways are known: pages and characters of a PDF, nodes of an HTML
+//! tree, cells of a table, headings. What remains is a parser that never ends, or that eats all memory in a way not
+//! known yet. It cannot be stopped from inside, and nothing outside limits it today: the worker calls [`extract`] on
+//! threads of its own, so it costs the worker a thread, or its life. The job's timeout and its attempts end the matter.
 
 mod charset;
 pub mod chunk;
+mod clean;
 pub mod document;
 mod error;
 pub mod feed;
@@ -66,57 +71,9 @@ pub fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracted, Cont
     if extracted.metadata.language.is_none() {
         extracted.metadata.language = language::detect(&extracted.text);
     }
+    extracted.metadata = extracted.metadata.cleaned();
     Ok(extracted)
 }
 
 #[cfg(test)]
-mod tests {
-    //! Whatever the bytes: an answer, never a panic, and offsets that hold.
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn check(bytes: &[u8], options: &ExtractOptions) -> Result<(), TestCaseError> {
-        let Ok(doc) = extract(bytes, options) else { return Ok(()) };
-        let chars: Vec<char> = doc.text.chars().collect();
-        let mut last = 0;
-        for block in &doc.blocks {
-            prop_assert!(last <= block.start && block.start < block.end && block.end <= chars.len());
-            last = block.end;
-        }
-        prop_assert!(doc.text.chars().all(|c| !c.is_control() || c == '\n' || c == '\t'));
-        for chunk in chunk(&doc, &ChunkOptions { max_tokens: 32, overlap_tokens: 8 }) {
-            prop_assert_eq!(chars[chunk.start..chunk.end].iter().collect::<String>(), chunk.text);
-        }
-        Ok(())
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(96))]
-
-        #[test]
-        fn random_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..600), name in prop_oneof![Just("a.md"), Just("a.html"), Just("a.txt"), Just("a.pdf")]) {
-            check(&bytes, &ExtractOptions { file_name: Some(name.into()), ..ExtractOptions::default() })?;
-        }
-
-        #[test]
-        fn random_markup_is_answered(parts in prop::collection::vec(prop_oneof![
-            Just("<table>"), Just("<tr><td>"), Just("</table>"), Just("<ul><li>"), Just("</ul>"), Just("<pre>"), Just("</h1>"), Just("<h3>"),
-            Just("# "), Just("- "), Just("1. "), Just("```\n"), Just("| a | b |\n|---|---|\n"), Just("\n\n"), Just("word é 日本 "), Just("---\n"),
-        ], 0..60), name in prop_oneof![Just("a.md"), Just("a.html"), Just("a.txt")]) {
-            check(parts.concat().as_bytes(), &ExtractOptions { file_name: Some(name.into()), ..ExtractOptions::default() })?;
-        }
-    }
-
-    #[test]
-    fn a_file_that_lies_about_its_type_is_named_for_what_it_is() {
-        let options = ExtractOptions {
-            declared: Some("application/pdf".into()),
-            file_name: Some("scan.pdf".into()),
-            ..ExtractOptions::default()
-        };
-        let error = extract(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01", &options).unwrap_err();
-        assert_eq!(error, ContentError::UnsupportedMedia { found: "image/png".into() });
-    }
-}
+mod tests;

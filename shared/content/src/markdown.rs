@@ -2,9 +2,14 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, MetadataBlockKind, Options, Parser, Tag, TagEnd};
+use url::Url;
 
 use crate::document::Builder;
 use crate::{BlockKind, ContentError, ExtractOptions, Extracted, MediaType, Metadata, charset, html, language, table};
+
+/// Levels of nested lists that are shown by indentation; deeper items are indented no further, for white space that
+/// grows with the square of the depth is worth nothing.
+const MAX_INDENT: usize = 8;
 
 /// Reads Markdown. Title, author, date and language come from front matter (YAML or TOML, flat keys), else the title
 /// is the first heading.
@@ -15,7 +20,7 @@ pub(crate) fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracte
         reader.take(event);
     }
     reader.flush();
-    let mut metadata = front_matter(&reader.front_matter);
+    let mut metadata = front_matter(&reader.front_matter, options.base_url.as_ref());
     metadata.title = metadata.title.or(reader.first_heading);
     Ok(reader.builder.finish(MediaType::Markdown, metadata, warning.into_iter().collect()))
 }
@@ -138,7 +143,7 @@ impl Reader {
 
     /// Indentation and marker of the next item of the innermost list.
     fn next_marker(&mut self) -> String {
-        let indent = "  ".repeat(self.lists.len().saturating_sub(1));
+        let indent = "  ".repeat(self.lists.len().saturating_sub(1).min(MAX_INDENT));
         match self.lists.last_mut() {
             Some(Some(number)) => {
                 let marker = format!("{indent}{number}. ");
@@ -176,7 +181,7 @@ fn level_of(level: HeadingLevel) -> u8 {
 }
 
 /// The flat keys of a front matter that mean something here.
-fn front_matter(source: &str) -> Metadata {
+fn front_matter(source: &str, base: Option<&Url>) -> Metadata {
     let mut metadata = Metadata::default();
     for line in source.lines() {
         // Indented lines belong to nested values.
@@ -193,7 +198,7 @@ fn front_matter(source: &str) -> Metadata {
             "author" | "authors" => metadata.author = Some(value.trim_matches(['[', ']']).replace(['"', '\''], "")),
             "date" | "created" | "published" => metadata.created = date(value),
             "lang" | "language" => metadata.language = language::from_tag(value),
-            "canonical" | "canonical_url" => metadata.canonical_url = Some(value.to_owned()),
+            "canonical" | "canonical_url" => metadata.canonical_url = html::web_address(value, base),
             _ => {}
         }
     }
@@ -235,6 +240,22 @@ mod tests {
         assert_eq!(doc.metadata.author.as_deref(), Some("A. Writer"));
         assert_eq!(doc.metadata.created.unwrap().to_rfc3339(), "2026-01-02T00:00:00+00:00");
         assert_eq!(doc.metadata.language.as_deref(), Some("en"));
+    }
+
+    #[test]
+    fn lists_in_lists_do_not_multiply_white_space() {
+        let depth = 60;
+        let source: String = (0..depth).map(|level| format!("{}- item\n", "  ".repeat(level))).collect();
+        let doc = read(&source);
+        assert!(doc.text.contains("                - item"));
+        assert!(doc.text.lines().all(|line| line.len() <= 16 + "- item".len()), "{}", doc.text);
+    }
+
+    #[test]
+    fn a_canonical_address_is_one_of_the_web() {
+        let of = |address: &str| read(&format!("---\ncanonical: {address}\n---\ntext")).metadata.canonical_url;
+        assert_eq!(of("https://mill.test/a").as_deref(), Some("https://mill.test/a"));
+        assert_eq!(of("javascript:alert(1)"), None);
     }
 
     #[test]

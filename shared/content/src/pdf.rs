@@ -27,8 +27,26 @@ use glyphs::{Frame, PageText, Rule};
 use grid::Part;
 use lines::Segment;
 
+/// How many characters are read.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Of one page, in characters.
+    page: usize,
+    /// Of all pages together, in characters.
+    document: usize,
+}
+
+/// More on one page is an attack or a map: the rest of it is left out, with a warning. Together, twice the Bible or
+/// about 2,700 full pages, which takes some 700 MB while it is laid out: a document with more is refused, for a part of
+/// it would pass for the whole.
+const LIMITS: Limits = Limits { page: 400_000, document: 8_000_000 };
+
 /// Reads a PDF. Pages without text and pages that cannot be parsed become warnings as long as another page has text.
 pub(crate) fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracted, ContentError> {
+    extract_within(bytes, options, LIMITS)
+}
+
+fn extract_within(bytes: &[u8], options: &ExtractOptions, limits: Limits) -> Result<Extracted, ContentError> {
     let pdf = guard::guarded(|| Pdf::new(bytes.to_vec())).map_err(|_| damaged("its structure is broken"))?.map_err(
         |error| match error {
             LoadPdfError::Decryption(DecryptionError::PasswordProtected) => ContentError::PdfPassword,
@@ -44,7 +62,7 @@ pub(crate) fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracte
     if count > options.max_pages {
         return Err(ContentError::TooManyPages { pages: count, max: options.max_pages });
     }
-    let (pages, mut report) = read_pages(&pdf);
+    let (pages, mut report) = read_pages(&pdf, limits)?;
     let mut builder = Builder::default();
     guard::guarded(|| layout(pages, &mut report, &mut builder)).map_err(|_| damaged("its layout makes no sense"))?;
     if builder.blocks().is_empty() {
@@ -69,6 +87,7 @@ struct Report {
     damaged: Vec<u32>,
     textless: Vec<u32>,
     unmapped: Vec<u32>,
+    cut: Vec<u32>,
 }
 
 impl Report {
@@ -100,21 +119,32 @@ impl Report {
         if !self.unmapped.is_empty() {
             warnings.push(Warning::PagesUnmapped { pages: self.unmapped });
         }
+        if !self.cut.is_empty() {
+            warnings.push(Warning::PagesCut { pages: self.cut });
+        }
         warnings
     }
 }
 
 /// The glyphs of every page, with its number.
-fn read_pages(pdf: &Pdf) -> (Vec<(u32, PageText)>, Report) {
+fn read_pages(pdf: &Pdf, limits: Limits) -> Result<(Vec<(u32, PageText)>, Report), ContentError> {
     let cache = InterpreterCache::new();
     let mut report = Report::default();
     let mut pages = Vec::new();
+    let mut left = limits.document;
     for (index, page) in pdf.pages().iter().enumerate() {
         let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        let Ok(text) = guard::guarded(|| glyphs::read(page, &cache)) else {
+        let Ok(text) = guard::guarded(|| glyphs::read(page, &cache, limits.page.min(left))) else {
             report.damaged.push(number);
             continue;
         };
+        if text.cut && left < limits.page {
+            return Err(ContentError::TooMuchText { max: limits.document });
+        }
+        left -= text.taken;
+        if text.cut {
+            report.cut.push(number);
+        }
         let mapped: usize =
             text.frames.iter().map(|frame| frame.glyphs.iter().filter(|g| !g.text.trim().is_empty()).count()).sum();
         // A stray symbol without meaning is no loss.
@@ -125,7 +155,7 @@ fn read_pages(pdf: &Pdf) -> (Vec<(u32, PageText)>, Report) {
         }
         pages.push((number, text));
     }
-    (pages, report)
+    Ok((pages, report))
 }
 
 /// The main writing direction of a page, and what is written in others.

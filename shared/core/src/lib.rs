@@ -1,6 +1,6 @@
 //! What every part of Gristmill shares: ids, configuration, the clock, secrets and telemetry.
 //!
-//! No I/O happens here beyond reading the environment (once, through [`config::Reader`]) and writing logs.
+//! No I/O happens here beyond reading the environment (once, through [`config::Config::read`]) and writing logs.
 //!
 //! | module | holds |
 //! |---|---|

@@ -3,16 +3,38 @@
 //! A request that finds nobody under way goes at once, alone. Those that come while it is under way go together, next.
 //! So an idle system adds no wait, and a busy one does as many jobs per round trip as it has waiting.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use gristmill_store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 
-/// A failure that every request of one round trip shares.
-pub type SharedError = Arc<StoreError>;
+/// How long one round trip may take: a connection that hangs must not hold up everybody for as long as TCP does.
+const LIMIT: Duration = Duration::from_secs(10);
 
-type Reply<A> = oneshot::Sender<Result<A, SharedError>>;
+/// Why a question was not answered.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AskError {
+    /// The database refused, or could not be reached.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+    /// The database did not answer in time.
+    #[error("the database did not answer within {} s", LIMIT.as_secs())]
+    TimedOut,
+    /// Nobody takes questions any more.
+    #[error("the task that asks the database is gone")]
+    Gone,
+}
+
+impl AskError {
+    /// True where the database was reached and refuses this very question.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Store(error) if !error.is_unavailable())
+    }
+}
+
+type Reply<A> = oneshot::Sender<Result<A, AskError>>;
+type Answers<A> = BoxFuture<'static, Result<Vec<A>, StoreError>>;
 
 /// Takes requests from anywhere and hands them to one function, many at a time.
 #[derive(Debug)]
@@ -20,19 +42,10 @@ pub struct Coalescer<Q, A> {
     requests: mpsc::Sender<(Q, Reply<A>)>,
 }
 
-impl<Q, A> Clone for Coalescer<Q, A> {
-    fn clone(&self) -> Self {
-        Self { requests: self.requests.clone() }
-    }
-}
-
 impl<Q: Send + Clone + 'static, A: Send + 'static> Coalescer<Q, A> {
     /// Starts a task that hands at most `most` requests at a time to `flush`, which answers each, in order.
     /// The task ends when the last clone is dropped.
-    pub fn start(
-        most: usize,
-        flush: impl Fn(Vec<Q>) -> BoxFuture<'static, Result<Vec<A>, StoreError>> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn start(most: usize, flush: impl Fn(Vec<Q>) -> Answers<A> + Send + Sync + 'static) -> Self {
         let (requests, mut received) = mpsc::channel::<(Q, Reply<A>)>(most);
         tokio::spawn(async move {
             let mut batch = Vec::with_capacity(most);
@@ -47,42 +60,48 @@ impl<Q: Send + Clone + 'static, A: Send + 'static> Coalescer<Q, A> {
     /// Asks, and waits for the round trip that carries the question.
     ///
     /// # Errors
-    /// What the database said to the whole round trip; `None` when the process is ending.
-    pub async fn ask(&self, question: Q) -> Result<A, Option<SharedError>> {
+    /// What became of the whole round trip. Whether anything was written is then unknown.
+    pub async fn ask(&self, question: Q) -> Result<A, AskError> {
         let (reply, answer) = oneshot::channel();
-        self.requests.send((question, reply)).await.map_err(|_| None)?;
-        answer.await.map_err(|_| None)?.map_err(Some)
+        self.requests.send((question, reply)).await.map_err(|_| AskError::Gone)?;
+        answer.await.map_err(|_| AskError::Gone)?
     }
 }
 
 /// Answers a batch. Where the database refuses it (as opposed to not being there), each question is asked alone, so
 /// that one that cannot be answered does not take its neighbours along.
 async fn answer<Q: Clone, A>(
-    flush: &(impl Fn(Vec<Q>) -> BoxFuture<'static, Result<Vec<A>, StoreError>> + Send + Sync),
+    flush: &(impl Fn(Vec<Q>) -> Answers<A> + Send + Sync),
     questions: Vec<Q>,
     replies: Vec<Reply<A>>,
 ) {
-    let alone = questions.len() > 1;
-    match flush(questions.clone()).await {
+    let several = questions.len() > 1;
+    match within(flush(questions.clone())).await {
         Ok(answers) => {
             for (reply, answer) in replies.into_iter().zip(answers) {
                 // Whoever asked may be gone; then nobody minds.
                 let _gone = reply.send(Ok(answer));
             }
         }
-        Err(error) if alone && !error.is_unavailable() => {
+        Err(error) if several && error.is_refusal() => {
             for (reply, question) in replies.into_iter().zip(questions) {
-                let answer = flush(vec![question]).await.map_err(Arc::new).map(|mut answers| answers.pop());
+                let answer = within(flush(vec![question])).await.map(|mut answers| answers.pop());
                 if let Some(answer) = answer.transpose() {
                     let _gone = reply.send(answer);
                 }
             }
         }
         Err(error) => {
-            let error = Arc::new(error);
             for reply in replies {
                 let _gone = reply.send(Err(error.clone()));
             }
         }
+    }
+}
+
+async fn within<A>(answers: Answers<A>) -> Result<Vec<A>, AskError> {
+    match tokio::time::timeout(LIMIT, answers).await {
+        Ok(answers) => answers.map_err(|error| AskError::Store(Arc::new(error))),
+        Err(_) => Err(AskError::TimedOut),
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 /// What came of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Controlled {
-    /// It was done, or, for a running job that was called off, it will be.
+    /// It was done. A running job that was called off was asked to stop; one that is just finishing may still succeed.
     Done,
     /// The organization has no such job.
     NotFound,
@@ -69,13 +69,6 @@ impl Engine {
     /// When the database cannot be asked.
     pub async fn promote(&self, tx: &OrgTx, id: JobId) -> Result<Controlled> {
         self.step(tx, id, Move::Promote, "state = 'queued', run_at = now(), dispatched_at = NULL", "promoted").await
-    }
-
-    /// Tells everybody that something about jobs changed, after it was committed. Best effort.
-    pub async fn announce(&self, jobs: &[JobId]) {
-        if let Err(error) = self.delivery.announce(jobs).await {
-            tracing::debug!(%error, "changes of jobs cannot be announced; whoever waits looks by itself");
-        }
     }
 
     async fn step(&self, tx: &OrgTx, id: JobId, by: Move, change: &str, event: &'static str) -> Result<Controlled> {

@@ -1,10 +1,11 @@
 //! What a running job can ask for.
 
 use std::{
+    cmp::Ordering,
     ops::Deref,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, Ordering as Memory},
     },
 };
 
@@ -77,9 +78,17 @@ impl Attempt {
         std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Takes back what could not be written, before what was said since.
+    pub(crate) fn put_back(&self, taken: Notes) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = std::mem::replace(&mut *notes, taken);
+        notes.log.extend(since.log);
+        notes.progress = since.progress.or(notes.progress.take());
+    }
+
     fn note(&self, change: impl FnOnce(&mut Notes)) {
         change(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
-        self.spoke.store(true, Ordering::Release);
+        self.spoke.store(true, Memory::Release);
         self.noted.notify_one();
     }
 }
@@ -142,10 +151,10 @@ impl<S> Ctx<S> {
     /// Writes a line into the job's history, for its owner to read.
     pub fn log(&self, message: impl Into<String>) {
         let line = json!({ "message": message.into() });
-        self.attempt.note(|notes| {
-            if notes.log.len() < MOST_LOG_LINES {
-                notes.log.push(line);
-            }
+        self.attempt.note(|notes| match notes.log.len().cmp(&MOST_LOG_LINES) {
+            Ordering::Less => notes.log.push(line),
+            Ordering::Equal => notes.log.push(json!({ "message": "… more lines at once than are kept" })),
+            Ordering::Greater => {}
         });
     }
 
@@ -189,7 +198,7 @@ impl<S> Ctx<S> {
             return Err(self.lease_lost());
         }
         tx.commit().await?;
-        self.attempt.committed.store(true, Ordering::Release);
+        self.attempt.committed.store(true, Memory::Release);
         self.engine.nudge();
         Ok(value)
     }

@@ -50,6 +50,7 @@ struct Picked {
     kind: String,
     priority: i16,
     dispatch_seq: i32,
+    due_ms: i64,
 }
 
 impl Engine {
@@ -122,7 +123,8 @@ pub struct DispatchError(Box<dyn std::error::Error + Send + Sync>);
 
 impl Picked {
     fn message(&self) -> Message {
-        Message { priority: self.priority, job_id: self.id, dispatch_seq: self.dispatch_seq, kind: self.kind.clone() }
+        let Self { id, queue: _, kind, priority, dispatch_seq, due_ms } = self;
+        Message { priority: *priority, due_ms: *due_ms, job_id: *id, dispatch_seq: *dispatch_seq, kind: kind.clone() }
     }
 }
 
@@ -148,8 +150,8 @@ async fn pick(tx: &SystemTx, room: [usize; 4]) -> Result<Vec<Picked>> {
              SELECT next.id FROM unnest($1::text[], $2::bigint[]) AS window_of(queue, room),
              LATERAL (SELECT id FROM jobs
                       WHERE jobs.queue = window_of.queue AND state = 'queued' AND dispatched_at IS NULL
-                      ORDER BY priority, id LIMIT window_of.room FOR UPDATE SKIP LOCKED) AS next)
-         RETURNING id, queue, kind, priority, dispatch_seq",
+                      ORDER BY priority, run_at, id LIMIT window_of.room FOR UPDATE SKIP LOCKED) AS next)
+         RETURNING id, queue, kind, priority, dispatch_seq, (extract(epoch FROM run_at) * 1000)::bigint AS due_ms",
         [queues.into(), room.into()],
     ))
     .await

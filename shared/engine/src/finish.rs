@@ -163,7 +163,8 @@ pub async fn succeed_in(tx: &OrgTx, job: &Claimed, result: Json) -> Result<bool>
 /// # Errors
 /// When the database cannot be asked.
 pub async fn hold(tx: &OrgTx, job: &Claimed) -> Result<bool> {
-    let statement = "SELECT id FROM jobs WHERE id = $1 AND org_id = $2 AND fence = $3 AND state = 'running' FOR UPDATE";
+    let statement =
+        "SELECT id, state FROM jobs WHERE id = $1 AND org_id = $2 AND fence = $3 AND state = 'running' FOR UPDATE";
     let values = [job.id.into(), job.org_id.into(), job.fence.into()];
     Ok(tx.one::<Touched>(sql(statement, values)).await?.is_some())
 }
@@ -171,15 +172,16 @@ pub async fn hold(tx: &OrgTx, job: &Claimed) -> Result<bool> {
 #[derive(FromQueryResult)]
 struct Touched {
     id: JobId,
+    state: String,
 }
 
 async fn write(tx: &impl Tx, finished: &[Finished]) -> Result<Vec<bool>> {
     let rows: Vec<Json> = finished.iter().map(Finished::row).collect();
-    // A job that was called off while it failed is not tried again.
+    // A job that was called off meanwhile is neither tried again nor given to another worker.
     let touched: Vec<Touched> = tx
         .all(sql(
             "WITH ended AS MATERIALIZED (
-                 SELECT e.*, j.cancel_requested_at IS NOT NULL AND e.state = 'scheduled' AS called_off
+                 SELECT e.*, j.cancel_requested_at IS NOT NULL AND e.state IN ('scheduled', 'queued') AS called_off
                  FROM jsonb_to_recordset($1)
                      AS e(id uuid, fence bigint, state text, result jsonb, error jsonb, wait_s float8, unused int)
                  JOIN jobs j ON j.id = e.id AND j.fence = e.fence AND j.state = 'running'
@@ -192,13 +194,21 @@ async fn write(tx: &impl Tx, finished: &[Finished]) -> Result<Vec<bool>> {
                  attempt = attempt - unused, lease_until = NULL, dispatched_at = NULL,
                  finished_at = CASE WHEN called_off OR ended.state IN ('succeeded', 'failed', 'cancelled') THEN now() END
              FROM ended WHERE jobs.id = ended.id
-             RETURNING jobs.id",
+             RETURNING jobs.id, jobs.state",
             [Json::Array(rows).into()],
         ))
         .await?;
     let counted: Vec<bool> = finished.iter().map(|one| touched.iter().any(|row| row.id == one.job)).collect();
-    let events: Vec<Event> =
-        finished.iter().zip(&counted).filter(|(_, counted)| **counted).map(|(one, _)| one.event()).collect();
+    let mut events = Vec::with_capacity(touched.len());
+    for row in touched {
+        let Some(one) = finished.iter().find(|one| one.job == row.id) else { continue };
+        let called_off = row.state == State::Cancelled.name() && one.outcome.state() != State::Cancelled;
+        if called_off {
+            events.push(Event { org: one.org, job: one.job, name: "cancelled", attempt: one.attempt, data: json!({}) });
+        } else {
+            events.push(one.event());
+        }
+    }
     events::write(tx, &events).await?;
     Ok(counted)
 }

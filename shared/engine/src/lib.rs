@@ -23,6 +23,7 @@
 //! | [`control`] | people cancel, retry and promote |
 //! | [`state`], [`backoff`] | the rules, as pure functions |
 
+mod announce;
 pub mod backoff;
 pub mod claim;
 pub mod coalesce;
@@ -63,12 +64,15 @@ pub struct Engine {
     kinds: Arc<kinds::Catalogue>,
     nudge: Arc<Notify>,
     window: usize,
+    announcer: announce::Announcer,
 }
 
 impl Engine {
-    /// An engine over `db` and `delivery` that lets at most `window` dispatched jobs wait per queue.
+    /// An engine over `db` and `delivery` that lets at most `window` dispatched jobs wait per queue. Call it inside a
+    /// runtime.
     pub fn new(db: Db, delivery: Arc<dyn Delivery>, window: usize) -> Self {
-        Self { db, delivery, kinds: Arc::default(), nudge: Arc::default(), window }
+        let announcer = announce::Announcer::start(delivery.clone());
+        Self { db, delivery, kinds: Arc::default(), nudge: Arc::default(), window, announcer }
     }
 
     /// The database.

@@ -17,12 +17,15 @@ use gristmill_store::{
 };
 use sea_orm::FromQueryResult;
 use serde_json::{Value as Json, json};
-use tokio::{sync::Notify, time::MissedTickBehavior};
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Engine,
-    ctx::Attempt,
+    ctx::{Attempt, Notes},
     events::{self, Event, storable},
 };
 
@@ -44,7 +47,10 @@ impl Running {
     }
 
     pub(crate) fn add(&self, attempt: &Arc<Attempt>) {
-        self.lock().insert(attempt.job.id, attempt.clone());
+        // The same job claimed again: whatever ran it before has lost it.
+        if let Some(before) = self.lock().insert(attempt.job.id, attempt.clone()) {
+            before.lost.cancel();
+        }
     }
 
     /// Forgets an attempt, unless a later one of the same job took its place.
@@ -82,6 +88,8 @@ pub(crate) async fn beat(
     stop: CancellationToken,
 ) {
     let mut announcements = engine.delivery().announcements();
+    // A connection that hangs must not keep the next beat from another one.
+    let limit = lease / 3;
     let mut beats = tokio::time::interval(lease / 3);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -89,20 +97,23 @@ pub(crate) async fn beat(
             () = stop.cancelled() => break,
             _ = beats.tick() => {
                 let attempts = running.all();
-                async { renew(&engine, lease, &attempts).await?; note_alive(&engine, &worker).await }.await
+                let beat = async { renew(&engine, lease, &attempts).await?; note_alive(&engine, &worker).await };
+                timeout(limit, beat).await
             }
-            // Something about one of our jobs changed: perhaps somebody called it off.
-            Some(job) = announcements.next() => match running.get(job) {
-                Some(attempt) => renew(&engine, lease, &[attempt]).await,
-                None => Ok(()),
+            // Somebody acted on one of our jobs: perhaps it is called off.
+            Some(change) = announcements.next() => match running.get(change.job) {
+                Some(attempt) if change.by_hand => timeout(limit, renew(&engine, lease, &[attempt])).await,
+                _ => Ok(Ok(())),
             },
             () = running.noted.notified() => {
                 tokio::time::sleep(NOTES_EVERY).await;
-                running.write_notes(&engine, &running.all()).await
+                timeout(limit, running.write_notes(&engine, &running.all())).await
             }
         };
-        if let Err(error) = done {
-            tracing::warn!(%error, "leases and progress cannot be written; trying again");
+        match done {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "leases and progress cannot be written; trying again"),
+            Err(_) => tracing::warn!("the database does not answer; leases and progress are tried again"),
         }
     }
     let gone = async {
@@ -110,8 +121,8 @@ pub(crate) async fn beat(
         workers::gone(&tx, worker.id).await?;
         tx.commit().await
     };
-    if let Err(error) = gone.await {
-        tracing::warn!(%error, "the worker could not be signed off; it will count as silent");
+    if !matches!(timeout(limit, gone).await, Ok(Ok(()))) {
+        tracing::warn!("the worker could not be signed off; it will count as silent");
     }
 }
 
@@ -164,39 +175,60 @@ async fn renew(engine: &Engine, lease: Duration, attempts: &[Arc<Attempt>]) -> R
 }
 
 impl Running {
-    /// Writes what jobs said about themselves since the last time.
+    /// Writes what jobs said about themselves since the last time. A run that lost its lease writes nothing here either;
+    /// what cannot be written now is kept for the next time.
     async fn write_notes(&self, engine: &Engine, attempts: &[Arc<Attempt>]) -> Result<()> {
         let _writing = self.writing.lock().await;
-        let (mut rows, mut happened, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
-        for attempt in attempts {
-            let (job, notes) = (&attempt.job, attempt.take_notes());
-            if notes.progress.is_none() && notes.log.is_empty() {
-                continue;
-            }
-            jobs.push(job.id);
-            let event = |name, data| Event { org: job.org_id, job: job.id, name, attempt: job.attempt, data };
-            happened.extend(notes.log.into_iter().map(|line| event("log", line)));
-            if let Some(progress) = notes.progress {
-                rows.push(json!({ "id": job.id.uuid(), "fence": job.fence, "progress": progress }));
-                happened.push(event("progress", progress));
-            }
-        }
-        if jobs.is_empty() {
+        let said: Vec<(&Arc<Attempt>, Notes)> = attempts
+            .iter()
+            .map(|attempt| (attempt, attempt.take_notes()))
+            .filter(|(_, notes)| notes.progress.is_some() || !notes.log.is_empty())
+            .collect();
+        if said.is_empty() {
             return Ok(());
         }
-        let tx = engine.db().system().await?;
-        tx.execute(sql(
-            "UPDATE jobs SET progress = said.progress FROM (
-                 SELECT j.id, s.progress FROM jsonb_to_recordset($1) AS s(id uuid, fence bigint, progress jsonb)
+        let written = store_notes(engine, &said).await;
+        let kept = written.as_deref().unwrap_or_default();
+        let jobs: Vec<JobId> = kept.iter().map(|row| row.id).collect();
+        for (attempt, notes) in said {
+            if !jobs.contains(&attempt.job.id) {
+                attempt.put_back(notes);
+            }
+        }
+        engine.announce(&jobs);
+        written.map(|_| ())
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Kept {
+    id: JobId,
+}
+
+/// Writes notes under the fences of their runs and says which. The rows are locked first, so that a job's events are
+/// committed in the order of their ids.
+async fn store_notes(engine: &Engine, said: &[(&Arc<Attempt>, Notes)]) -> Result<Vec<Kept>> {
+    let row = |(attempt, notes): &(&Arc<Attempt>, Notes)| json!({ "id": attempt.job.id.uuid(), "fence": attempt.job.fence, "progress": notes.progress });
+    let tx = engine.db().system().await?;
+    let kept: Vec<Kept> = tx
+        .all(sql(
+            "UPDATE jobs SET progress = coalesce(said.progress, jobs.progress) FROM (
+                 SELECT j.id, nullif(s.progress, 'null') AS progress
+                 FROM jsonb_to_recordset($1) AS s(id uuid, fence bigint, progress jsonb)
                  JOIN jobs j ON j.id = s.id AND j.fence = s.fence AND j.state = 'running'
                  ORDER BY j.id FOR UPDATE OF j SKIP LOCKED) AS said
-             WHERE jobs.id = said.id",
-            [storable(Json::Array(rows)).into()],
+             WHERE jobs.id = said.id RETURNING jobs.id",
+            [storable(Json::Array(said.iter().map(row).collect())).into()],
         ))
         .await?;
-        events::write(&tx, &happened).await?;
-        tx.commit().await?;
-        engine.announce(&jobs).await;
-        Ok(())
+    let mut happened = Vec::new();
+    for (attempt, notes) in said.iter().filter(|(attempt, _)| kept.iter().any(|row| row.id == attempt.job.id)) {
+        let job = &attempt.job;
+        let event = |name, data| Event { org: job.org_id, job: job.id, name, attempt: job.attempt, data };
+        happened.extend(notes.log.iter().map(|line| event("log", line.clone())));
+        happened.extend(notes.progress.iter().map(|progress| event("progress", progress.clone())));
     }
+    events::write(&tx, &happened).await?;
+    tx.commit().await?;
+    Ok(kept)
 }

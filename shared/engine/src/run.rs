@@ -5,7 +5,10 @@ use std::{
     backtrace::Backtrace,
     cell::RefCell,
     panic::AssertUnwindSafe,
-    sync::{Arc, Once, atomic::Ordering},
+    sync::{
+        Arc, Once,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,6 +18,7 @@ use tracing::Instrument as _;
 
 use crate::{
     claim::Claimed,
+    coalesce::AskError,
     ctx::{Attempt, Ctx},
     delivery::Message,
     finish::{Finished, Outcome},
@@ -25,11 +29,13 @@ use crate::{
 
 /// How long a job that was called off may go on before it is ended wherever it is.
 const CANCEL_GRACE: Duration = Duration::from_secs(10);
+/// How long a process that is ending still tries to write outcomes.
+const LAST_TRY: Duration = Duration::from_secs(3);
 /// Pause before the database is asked again, when it could not be.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Runs the job that `message` names, if its row can be claimed.
-pub(crate) async fn run<S: Send + Sync + 'static>(worker: Arc<Shared<S>>, message: Message) {
+pub(crate) async fn run<S: Send + Sync + 'static>(worker: Arc<Shared<S>>, message: Message, busy: Arc<AtomicUsize>) {
     let Some(entry) = worker.kinds.get(&message.kind) else {
         // A worker of a later version knows it; the sweeper sends the message anew.
         tracing::info!(job.id = %message.job_id, job.kind = message.kind, "left to another worker: this one does not know the kind");
@@ -40,7 +46,9 @@ pub(crate) async fn run<S: Send + Sync + 'static>(worker: Arc<Shared<S>>, messag
         "job", job.id = %job.id, job.kind = job.kind, job.attempt = job.attempt, org.id = %job.org_id,
         request_id = job.request_id
     );
+    busy.fetch_add(1, Ordering::Relaxed);
     attempt(&worker, entry, job).instrument(span).await;
+    busy.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// Claims, for as long as it takes to reach the database: a message once taken is not to be thrown away.
@@ -48,8 +56,11 @@ async fn claim<S>(worker: &Shared<S>, message: Message) -> Option<Claimed> {
     loop {
         match worker.claims.ask(message.clone()).await {
             Ok(claimed) => return claimed,
-            Err(None) => return None,
-            Err(Some(error)) => {
+            Err(AskError::Gone) => {
+                worker.broken.cancel();
+                return None;
+            }
+            Err(error) => {
                 tracing::warn!(%error, job.id = %message.job_id, "the job cannot be claimed; trying again")
             }
         }
@@ -71,7 +82,7 @@ async fn attempt<S: Send + Sync + 'static>(worker: &Arc<Shared<S>>, entry: &Entr
         let name = outcome.name();
         log(&outcome, started.elapsed());
         if attempt.committed.load(Ordering::Acquire) {
-            worker.engine.announce(&[attempt.job.id]).await;
+            worker.engine.announce(&[attempt.job.id]);
         } else {
             if let Err(error) = worker.running.settle(&worker.engine, &attempt).await {
                 tracing::warn!(%error, "what the job said last is lost");
@@ -152,18 +163,31 @@ fn timed_out(limit: Duration) -> Failure {
     Failure::new("timeout", format!("The attempt took longer than its limit of {} s.", limit.as_secs()))
 }
 
-/// Writes the outcome, for as long as it takes to reach the database or until the lease is lost.
+/// Writes the outcome, for as long as it takes to reach the database, or until the lease is lost. A process that is
+/// ending leaves it to the lease after a while.
 async fn write<S>(worker: &Shared<S>, attempt: &Attempt, outcome: Outcome) {
-    let finished = Finished::new(&attempt.job, outcome);
+    let mut finished = Finished::new(&attempt.job, outcome);
+    let given_up = async {
+        worker.give_back.cancelled().await;
+        tokio::time::sleep(LAST_TRY).await;
+    };
+    tokio::pin!(given_up);
     loop {
         match worker.finishes.ask(finished.clone()).await {
             Ok(true) => return worker.engine.nudge(),
             Ok(false) => return tracing::warn!("the lease was lost; the outcome was not written"),
-            Err(None) => return,
-            Err(Some(error)) => tracing::warn!(%error, "the outcome cannot be written; trying again"),
+            Err(AskError::Gone) => return worker.broken.cancel(),
+            Err(error) if error.is_refusal() && !matches!(finished.outcome, Outcome::Failed(_)) => {
+                tracing::error!(%error, "the database refuses the outcome");
+                let failure = Failure::new("result-not-storable", "The job's result cannot be kept.");
+                finished.outcome = Outcome::Failed(failure.with_detail(error.to_string()));
+                continue;
+            }
+            Err(error) => tracing::warn!(%error, "the outcome cannot be written; trying again"),
         }
         tokio::select! {
             () = attempt.lost.cancelled() => return,
+            () = &mut given_up => return tracing::warn!("the outcome was not written; the job runs again when its lease is over"),
             () = tokio::time::sleep(ASK_AGAIN) => {}
         }
     }

@@ -43,12 +43,13 @@ pub struct Swept {
 }
 
 impl Engine {
-    /// Sweeps until `stop`. `lease` is what workers use: after an outage of the database they get a third of it to
-    /// renew their leases before any counts as expired.
+    /// Sweeps until `stop`. `lease` is what workers use: at first, and after an outage of the database, they get a third
+    /// of it to renew their leases before any counts as expired.
     pub async fn run_sweeper(&self, lease: Duration, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut patient_until, mut prune_at) = (Instant::now(), Instant::now());
+        // What was expired when this process came up may only have been cut off with it: workers get a beat's time.
+        let (mut patient_until, mut prune_at) = (Instant::now() + lease / 3 + EVERY, Instant::now());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -105,8 +106,10 @@ impl Engine {
 
     /// Lets jobs be dispatched anew whose message was sent `unclaimed` ago and is nowhere to be found.
     async fn redispatch(&self, unclaimed: Duration) -> Result<usize> {
+        // Every window, with room for what several dispatchers put into it at once.
+        let most = i64::try_from(self.window.saturating_mul(Queue::ALL.len() * 4)).unwrap_or(i64::MAX);
         let tx = self.db.system().await?;
-        let sent = sent_before(&tx, unclaimed).await?;
+        let sent = sent_before(&tx, unclaimed, most).await?;
         tx.commit().await?;
         let mut lost = Vec::new();
         for queue in Queue::ALL {
@@ -148,20 +151,22 @@ struct Sent {
     kind: String,
     priority: i16,
     dispatch_seq: i32,
+    due_ms: i64,
 }
 
 impl Sent {
     fn message(&self) -> Message {
-        Message { priority: self.priority, job_id: self.id, dispatch_seq: self.dispatch_seq, kind: self.kind.clone() }
+        let Self { id, queue: _, kind, priority, dispatch_seq, due_ms } = self;
+        Message { priority: *priority, due_ms: *due_ms, job_id: *id, dispatch_seq: *dispatch_seq, kind: kind.clone() }
     }
 }
 
-async fn sent_before(tx: &SystemTx, unclaimed: Duration) -> Result<Vec<Sent>> {
+async fn sent_before(tx: &SystemTx, unclaimed: Duration, most: i64) -> Result<Vec<Sent>> {
     tx.all(sql(
-        "SELECT id, queue, kind, priority, dispatch_seq FROM jobs
+        "SELECT id, queue, kind, priority, dispatch_seq, (extract(epoch FROM run_at) * 1000)::bigint AS due_ms FROM jobs
          WHERE state = 'queued' AND dispatched_at <= now() - make_interval(secs => $1)
          ORDER BY dispatched_at LIMIT $2",
-        [unclaimed.as_secs_f64().into(), (BATCH * 4).into()],
+        [unclaimed.as_secs_f64().into(), most.into()],
     ))
     .await
 }

@@ -8,7 +8,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -42,6 +42,17 @@ const BATCH: usize = 200;
 /// A loop that has not asked for work for so long, while it had room for it, is dead.
 const SILENT: Duration = Duration::from_secs(30);
 
+/// Why a worker ended although it was not told to.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The database could not be told what it can run.
+    #[error(transparent)]
+    Store(#[from] gristmill_store::StoreError),
+    /// A part of it panicked; the log says where.
+    #[error("the worker's {0} broke; its jobs run elsewhere when their leases are over")]
+    Broken(&'static str),
+}
+
 /// A worker's limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -70,6 +81,8 @@ pub(crate) struct Shared<S> {
     pub(crate) finishes: Coalescer<Finished, bool>,
     /// Runs that have not ended by now are to be given back.
     pub(crate) give_back: CancellationToken,
+    /// A part that everything depends on is gone; the process should end.
+    pub(crate) broken: CancellationToken,
     id: WorkerId,
     tracker: TaskTracker,
 }
@@ -92,6 +105,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
             kinds,
             running: Arc::default(),
             give_back: CancellationToken::new(),
+            broken: CancellationToken::new(),
             id,
             tracker: TaskTracker::new(),
         };
@@ -107,21 +121,27 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// returns.
     ///
     /// # Errors
-    /// When the database cannot be told what this worker can run.
-    pub async fn run(self, stop: CancellationToken) -> gristmill_store::Result<()> {
+    /// When the database cannot be told what this worker can run, or a part of the worker broke.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
         run::keep_backtraces();
         let tx = self.shared.engine.db().system().await?;
         self.shared.kinds.publish(&tx).await?;
         tx.commit().await?;
         let pulse_stop = CancellationToken::new();
-        let pulse = tokio::spawn(pulse::beat(
+        let mut pulse = tokio::spawn(pulse::beat(
             self.shared.engine.clone(),
             self.shared.running.clone(),
             self.limits.lease,
             self.describe(),
             pulse_stop.clone(),
         ));
-        self.fetch(stop).await;
+        // Without a pulse every lease runs out, without claims every message is wasted: then it is better to end.
+        let broken = tokio::select! {
+            () = self.fetch(stop.clone()) => None,
+            _ = &mut pulse => Some(WorkerError::Broken("pulse")),
+            () = self.shared.broken.cancelled() => Some(WorkerError::Broken("claims or outcomes")),
+        };
+        stop.cancel();
         self.shared.tracker.close();
         if tokio::time::timeout(self.limits.grace, self.shared.tracker.wait()).await.is_err() {
             tracing::info!(jobs = self.shared.tracker.len(), "the grace is over; running jobs are given back");
@@ -129,9 +149,10 @@ impl<S: Send + Sync + 'static> Worker<S> {
             self.shared.tracker.wait().await;
         }
         pulse_stop.cancel();
-        // A pulse that panicked has said so already.
-        let _ended = pulse.await;
-        Ok(())
+        match broken {
+            Some(broken) => Err(broken),
+            None => pulse.await.map_err(|_| WorkerError::Broken("pulse")),
+        }
     }
 
     /// Runs apalis' workers until `stop`.
@@ -142,13 +163,18 @@ impl<S: Send + Sync + 'static> Worker<S> {
         });
         for (queue, slots) in Queue::ALL.into_iter().zip(self.limits.slots) {
             let free = Arc::new(Semaphore::new(slots));
+            let busy = Arc::new(AtomicUsize::new(0));
             for stream in 0..self.shared.engine.delivery().streams().min(slots) {
-                let loop_health = self.health.watch(free.clone());
+                let loop_health = self.health.watch(busy.clone());
                 let (shared, free) = (self.shared.clone(), free.clone());
                 monitor = monitor.register(move |incarnation| {
                     let name = format!("{queue}-{stream}-{}-{incarnation}", shared.id);
                     let messages = watched(shared.engine.delivery().messages(queue), loop_health.clone());
-                    WorkerBuilder::new(name).backend(messages).build(Slots::new(shared.clone(), free.clone()))
+                    WorkerBuilder::new(name).backend(messages).build(Slots::new(
+                        shared.clone(),
+                        free.clone(),
+                        loop_health.clone(),
+                    ))
                 });
             }
         }
@@ -191,7 +217,7 @@ fn claims(engine: Engine, worker: WorkerId, lease: Duration) -> Coalescer<Messag
         async move {
             let claimed = claim::claim(engine.db(), worker, lease, &messages).await?;
             let started: Vec<JobId> = claimed.iter().flatten().map(|job| job.id).collect();
-            engine.announce(&started).await;
+            engine.announce(&started);
             Ok(claimed)
         }
         .boxed()
@@ -205,7 +231,7 @@ fn finishes(engine: Engine) -> Coalescer<Finished, bool> {
             let counted = finish::finish(engine.db(), &finished).await?;
             let ended: Vec<JobId> =
                 finished.iter().zip(&counted).filter(|(_, counted)| **counted).map(|(one, _)| one.job).collect();
-            engine.announce(&ended).await;
+            engine.announce(&ended);
             Ok(counted)
         }
         .boxed()
@@ -217,11 +243,12 @@ struct Slots<S> {
     shared: Arc<Shared<S>>,
     free: PollSemaphore,
     slot: Option<OwnedSemaphorePermit>,
+    health: Arc<Loop>,
 }
 
 impl<S> Slots<S> {
-    fn new(shared: Arc<Shared<S>>, free: Arc<Semaphore>) -> Self {
-        Self { shared, free: PollSemaphore::new(free), slot: None }
+    fn new(shared: Arc<Shared<S>>, free: Arc<Semaphore>, health: Arc<Loop>) -> Self {
+        Self { shared, free: PollSemaphore::new(free), slot: None, health }
     }
 }
 
@@ -232,22 +259,25 @@ impl<S: Send + Sync + 'static> tower::Service<Task<Message>> for Slots<S> {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxDynError>> {
         if self.slot.is_none() {
+            self.health.waits_for_slot.store(true, Ordering::Relaxed);
             self.slot = std::task::ready!(self.free.poll_acquire(cx));
+            self.health.waits_for_slot.store(false, Ordering::Relaxed);
         }
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, task: Task<Message>) -> Self::Future {
-        let (shared, slot) = (self.shared.clone(), self.slot.take());
+        let (shared, slot, busy) = (self.shared.clone(), self.slot.take(), self.health.busy.clone());
         self.shared.tracker.spawn(async move {
-            run::run(shared, task.args).await;
+            run::run(shared, task.args, busy).await;
             drop(slot);
         });
         async { Ok(()) }.boxed()
     }
 }
 
-/// Whether a worker's fetching loops are alive: each either asks for work or has no slot free.
+/// Whether a worker's fetching loops are alive: each either asks for work, or waits for a slot of a queue whose jobs run.
+/// One that waits while nothing runs, because claims are stuck, is not.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     loops: Arc<std::sync::Mutex<Vec<Arc<Loop>>>>,
@@ -258,18 +288,21 @@ struct Loop {
     born: Instant,
     /// Milliseconds after `born` when it last asked.
     asked: AtomicU64,
-    free: Arc<Semaphore>,
+    waits_for_slot: AtomicBool,
+    /// Jobs of the queue that were claimed and run.
+    busy: Arc<AtomicUsize>,
 }
 
 impl Health {
     /// True while every loop is alive, and there is one.
     pub fn is_alive(&self) -> bool {
         let loops = self.loops.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        !loops.is_empty() && loops.iter().all(|one| one.free.available_permits() == 0 || one.silent_for() < SILENT)
+        !loops.is_empty() && loops.iter().all(|one| one.silent_for() < SILENT || one.is_full())
     }
 
-    fn watch(&self, free: Arc<Semaphore>) -> Arc<Loop> {
-        let one = Arc::new(Loop { born: Instant::now(), asked: AtomicU64::new(0), free });
+    fn watch(&self, busy: Arc<AtomicUsize>) -> Arc<Loop> {
+        let (asked, waits_for_slot) = (AtomicU64::new(0), AtomicBool::new(false));
+        let one = Arc::new(Loop { born: Instant::now(), asked, waits_for_slot, busy });
         self.loops.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(one.clone());
         one
     }
@@ -278,6 +311,10 @@ impl Health {
 impl Loop {
     fn silent_for(&self) -> Duration {
         self.born.elapsed().saturating_sub(Duration::from_millis(self.asked.load(Ordering::Relaxed)))
+    }
+
+    fn is_full(&self) -> bool {
+        self.waits_for_slot.load(Ordering::Relaxed) && self.busy.load(Ordering::Relaxed) > 0
     }
 
     fn asks(&self) {

@@ -15,6 +15,11 @@ use futures::future::BoxFuture;
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+/// Azure's wire server, the virtual public address at which every machine there reaches its host: DHCP, DNS, and the
+/// extensions' settings with their secrets (Microsoft Learn, "What is IP address 168.63.129.16?"). It lies in a public
+/// range, so no registry of special addresses has it. The metadata servers of other clouds do lie in reserved ranges.
+const AZURE_WIRE_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
+
 /// Turns a host name into addresses. What it returns is checked before anything connects, so it need not filter.
 pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
@@ -55,7 +60,7 @@ fn is_public(address: IpAddr) -> bool {
         IpAddr::V4(_) => true,
         IpAddr::V6(address) => address.segments()[0] & 0xe000 == 0x2000,
     };
-    routed && ssrf_guard::is_public(address)
+    routed && address != AZURE_WIRE_SERVER && ssrf_guard::is_public(address)
 }
 
 /// Why a name gave no address. Travels through the HTTP client's error chain and is found there again.

@@ -58,6 +58,12 @@ fn refused_addresses_are_refused_in_every_notation() {
         "http://192.168.1.1/",
         "http://169.254.169.254/latest/meta-data/",
         "http://100.64.0.1/",
+        // The metadata servers of Azure (its wire server), Alibaba and, by IPv6, Amazon.
+        "http://168.63.129.16/machine?comp=goalstate",
+        "http://[::ffff:168.63.129.16]/",
+        "http://0xa83f8110/",
+        "http://100.100.100.200/latest/meta-data/",
+        "http://[fd00:ec2::254]/latest/meta-data/",
         "http://192.0.0.8/",
         "http://192.0.2.1/",
         "http://198.18.0.1/",
@@ -98,6 +104,7 @@ fn refused_addresses_are_refused_in_every_notation() {
     }
     for permitted in [
         "http://8.8.8.8/",
+        "http://168.63.129.17/",
         "https://[2606:4700::1111]:8443/x?y",
         "https://example.com/",
         "http://localhost.example.com/",

@@ -46,7 +46,7 @@ impl Error for StartError {
     }
 }
 
-/// Connects a process that is one of several: both Postgres and Redis must be named.
+/// Connects a process that is one of several: Postgres, Redis and a file storage that all share must be named.
 ///
 /// # Errors
 /// When one is not named or cannot be reached, or the files cannot be opened.
@@ -59,6 +59,12 @@ pub async fn connect(config: &Config) -> Result<(Engine, Files), StartError> {
     };
     let database = config.database.url.as_ref().ok_or_else(|| missing("DATABASE_URL"))?;
     config.delivery.redis_url.as_ref().ok_or_else(|| missing("REDIS_URL"))?;
+    if config.storage.bucket.is_none() && !config.storage.data_dir_named {
+        return Err(StartError::new(
+            "S3_BUCKET is not set. Separate api, worker and scheduler processes meet in one file storage too: set \
+             S3_BUCKET, or set GRISTMILL_DATA_DIR to a folder that all of them share.",
+        ));
+    }
     Ok((engine(config, database).await?, files(&config.storage).await?))
 }
 

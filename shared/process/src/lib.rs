@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`Process`] | what `api`, `worker` and `scheduler` do alike |
 //! | [`connect`] | from configuration to database, delivery and files |
 //! | [`signals`] | being asked to stop |
 //! | [`recorder`] | the Prometheus metrics of this process |
@@ -9,5 +10,8 @@
 
 pub mod connect;
 pub mod probe;
+mod process;
 pub mod recorder;
 pub mod signals;
+
+pub use process::{Process, run};

@@ -18,6 +18,7 @@ use crate::error::{Result, StoreError};
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: DatabaseConnection,
+    max_connections: u32,
 }
 
 /// A transaction that sees and touches one organization only. Dropped without [`OrgTx::commit`], it is rolled back.
@@ -33,6 +34,10 @@ pub struct OrgTx {
 pub struct SystemTx {
     tx: DatabaseTransaction,
 }
+
+/// Whose the transaction is, and how long it waits for a row that another one holds: a caller that waits holds a
+/// connection that others need.
+const ENTER: &str = "SELECT set_config('gristmill.org_id', $1, true), set_config('lock_timeout', '5s', true)";
 
 /// Connections of a superuser step down to the role that policies hold (see the migrations).
 const STEP_DOWN: &str = "
@@ -65,7 +70,7 @@ impl Db {
             .connect_with(options.application_name("gristmill"))
             .await
             .map_err(connection_error)?;
-        let db = Self { pool: SqlxPostgresConnector::from_sqlx_postgres_pool(pool) };
+        let db = Self { pool: SqlxPostgresConnector::from_sqlx_postgres_pool(pool), max_connections };
         db.refuse_to_pass_walls().await?;
         Ok(db)
     }
@@ -76,7 +81,7 @@ impl Db {
     /// When no connection is to be had.
     pub async fn org(&self, org: OrgId) -> Result<OrgTx> {
         let tx = self.begin().await?;
-        tx.execute_raw(sql("SELECT set_config('gristmill.org_id', $1, true)", [org.uuid().to_string().into()])).await?;
+        tx.execute_raw(sql(ENTER, [org.uuid().to_string().into()])).await?;
         Ok(OrgTx { tx, org })
     }
 
@@ -129,12 +134,15 @@ impl Db {
         Ok(())
     }
 
-    /// A connection that the server closed meanwhile (it restarted, say) shows here, and costs one more try.
+    /// Connections that the server closed meanwhile (it restarted, say) show here, each once.
     async fn begin(&self) -> Result<DatabaseTransaction> {
-        match self.pool.begin().await.map_err(StoreError::from) {
-            Err(error) if error.is_broken_connection() => Ok(self.pool.begin().await?),
-            other => other,
+        for _ in 0..self.max_connections {
+            match self.pool.begin().await.map_err(StoreError::from) {
+                Err(error) if error.is_broken_connection() => {}
+                other => return other,
+            }
         }
+        Ok(self.pool.begin().await?)
     }
 }
 

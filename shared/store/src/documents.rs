@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use gristmill_core::ids::{DocumentId, JobId, VersionId};
-use sea_orm::{FromQueryResult, Value};
+use sea_orm::{ConnectionTrait as _, FromQueryResult, Value};
 use serde_json::Value as Json;
 
 use crate::{
@@ -121,6 +121,9 @@ pub enum Put {
 /// # Errors
 /// When the database cannot be asked.
 pub async fn put(tx: &OrgTx, new: &NewDocument, job: JobId) -> Result<Put> {
+    if let Some(file) = &new.file {
+        hold_file(tx, &file.sha256).await?;
+    }
     let Some(known) = same(tx, new).await? else {
         return create(tx, new, job).await;
     };
@@ -175,7 +178,7 @@ async fn same(tx: &OrgTx, new: &NewDocument) -> Result<Option<Document>> {
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))";
     tx.execute(sql(lock, [format!("document {} {name}", tx.org()).into()])).await?;
     let statement = format!(
-        "{SELECT} WHERE d.org_id = $1 AND d.deleted_at IS NULL AND {condition} ORDER BY d.id LIMIT 1 FOR UPDATE OF d"
+        "{SELECT} WHERE d.org_id = $1 AND d.deleted_at IS NULL AND {condition} ORDER BY d.id LIMIT 1 FOR NO KEY UPDATE OF d"
     );
     tx.one(sql(&statement, [tx.org().into(), value])).await
 }
@@ -245,6 +248,10 @@ pub struct Version {
     pub source: Json,
     /// SHA-256 of its bytes, where they are here.
     pub file_sha256: Option<Vec<u8>>,
+    /// `pending`, `ready` or `failed`.
+    pub status: String,
+    /// The job that is to fill it.
+    pub job_id: JobId,
 }
 
 /// The organization's version `id`, if its document is not deleted.
@@ -252,7 +259,7 @@ pub struct Version {
 /// # Errors
 /// When the database cannot be asked.
 pub async fn version(tx: &OrgTx, id: VersionId) -> Result<Option<Version>> {
-    let statement = "SELECT v.document_id, v.source, v.file_sha256 FROM document_versions v
+    let statement = "SELECT v.document_id, v.source, v.file_sha256, v.status, v.job_id FROM document_versions v
         JOIN documents d ON d.id = v.document_id WHERE v.id = $1 AND v.org_id = $2 AND d.deleted_at IS NULL";
     tx.one(sql(statement, [id.into(), tx.org().into()])).await
 }
@@ -320,8 +327,8 @@ pub async fn delete(tx: &OrgTx, id: DocumentId) -> Result<bool> {
     Ok(tx.execute(sql(statement, [id.into(), tx.org().into()])).await? == 1)
 }
 
-/// Erases the document, deleted or not, with its versions, chunks and embeddings, and says which files nothing of the
-/// organization refers to any more. `None` when there is no such document.
+/// Erases the document, deleted or not, with its versions, chunks and embeddings, and says which files it had, which
+/// are to be erased too where nothing else refers to them. `None` when there is no such document.
 ///
 /// # Errors
 /// When the database cannot be asked.
@@ -332,16 +339,35 @@ pub async fn purge(tx: &OrgTx, id: DocumentId) -> Result<Option<Vec<Vec<u8>>>> {
     }
     let files = tx
         .all::<Row>(sql(
-            "SELECT DISTINCT v.file_sha256 FROM document_versions v
-             WHERE v.document_id = $1 AND v.org_id = $2 AND v.file_sha256 IS NOT NULL AND NOT EXISTS (
-                 SELECT 1 FROM document_versions other
-                 WHERE other.org_id = v.org_id AND other.file_sha256 = v.file_sha256 AND other.document_id <> v.document_id)",
+            "SELECT DISTINCT file_sha256 FROM document_versions
+             WHERE document_id = $1 AND org_id = $2 AND file_sha256 IS NOT NULL",
             [id.into(), tx.org().into()],
         ))
         .await?;
     let gone =
         tx.execute(sql("DELETE FROM documents WHERE id = $1 AND org_id = $2", [id.into(), tx.org().into()])).await?;
     Ok((gone == 1).then(|| files.into_iter().map(|row| row.file_sha256).collect()))
+}
+
+/// Keeps every other transaction of the organization that hands in or erases this file waiting until this one ends.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn hold_file(tx: &OrgTx, sha256: &[u8]) -> Result<()> {
+    let hex: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 2))";
+    tx.execute(sql(lock, [format!("file {} {hex}", tx.org()).into()])).await?;
+    Ok(())
+}
+
+/// True if a version of any document refers to the file.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn refers_to(tx: &OrgTx, sha256: &[u8]) -> Result<bool> {
+    let statement = "SELECT id FROM document_versions WHERE org_id = $1 AND file_sha256 = $2 LIMIT 1";
+    let row = tx.raw().query_one_raw(sql(statement, [tx.org().into(), sha256.to_vec().into()])).await?;
+    Ok(row.is_some())
 }
 
 /// What ingesting a version found out.
@@ -392,11 +418,14 @@ pub async fn ready(tx: &OrgTx, document: DocumentId, version: VersionId, found: 
         ],
     ))
     .await?;
-    // Ids sort by creation, so a slow job of an old version cannot push a newer one aside.
+    // By number, not by id: ids are made by the clocks of several machines. A slow job of an old version cannot push a
+    // newer one aside.
     let flipped = tx
         .execute(sql(
             "UPDATE documents SET current_version_id = $3, title = coalesce(title, $4), updated_at = now()
-             WHERE id = $1 AND org_id = $2 AND (current_version_id IS NULL OR current_version_id < $3)",
+             WHERE id = $1 AND org_id = $2 AND NOT EXISTS (
+                 SELECT 1 FROM document_versions newer, document_versions this
+                 WHERE newer.id = current_version_id AND this.id = $3 AND newer.number > this.number)",
             [document.into(), tx.org().into(), version.into(), found.title.clone().into()],
         ))
         .await?;

@@ -25,14 +25,26 @@ impl StoreError {
     pub fn is_unavailable(&self) -> bool {
         let no_connection = matches!(self.0, DbErr::ConnectionAcquire(_) | DbErr::Conn(_));
         let pool = matches!(self.driver(), Some(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed));
-        no_connection || pool || self.is_broken_connection()
+        no_connection || pool || self.is_broken_connection() || self.is_passing()
+    }
+
+    /// True for refusals that depend on what else goes on, not on the statement.
+    fn is_passing(&self) -> bool {
+        // 40: deadlock and serialisation failures; 53: too many connections, memory, disk; 55P03: a row was held too long.
+        let classes = ["40", "53", "55P03"];
+        match self.driver() {
+            Some(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
+            }
+            _ => false,
+        }
     }
 
     /// True where a connection broke: the server closed it, restarted, or is out of reach. Another one may work.
     pub(crate) fn is_broken_connection(&self) -> bool {
         match self.driver() {
             Some(sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) => true,
-            // Class 08: connection exceptions; class 57P: the operator shut the server down.
+            // Class 08: connection exceptions; 57P: the operator shut the server down.
             Some(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
             }

@@ -93,11 +93,11 @@ impl From<Row> for ApiKey {
     }
 }
 
-/// Makes a key for the transaction's organization. The returned secret is all there will ever be of it.
+/// Makes a key for the organization `org`. The returned secret is all there will ever be of it.
 ///
 /// # Errors
 /// When the database refuses, above all because the organization does not exist.
-pub async fn create(tx: &OrgTx, name: &str, scopes: &[Scope]) -> Result<(ApiKey, Secret)> {
+pub async fn create(tx: &impl Tx, org: OrgId, name: &str, scopes: &[Scope]) -> Result<(ApiKey, Secret)> {
     // 256 bits, so that a plain hash is as hard to invert as the key is to guess.
     let mut random = [0_u8; 32];
     rand::rng().fill_bytes(&mut random);
@@ -108,7 +108,7 @@ pub async fn create(tx: &OrgTx, name: &str, scopes: &[Scope]) -> Result<(ApiKey,
         .one::<Row>(sql(
             "INSERT INTO api_keys (id, org_id, name, scopes, hash) VALUES ($1, $2, $3, $4, $5)
              RETURNING id, org_id, name, scopes, created_at",
-            [id.into(), tx.org().into(), name.into(), names.into(), hash(&key).into()],
+            [id.into(), org.into(), name.into(), names.into(), hash(&key).into()],
         ))
         .await?;
     let row = row.ok_or(sea_orm::DbErr::RecordNotInserted)?;
@@ -139,6 +139,16 @@ pub async fn authenticate(tx: &SystemTx, presented: &str) -> Result<Option<ApiKe
         .await?;
     }
     Ok(row.map(ApiKey::from))
+}
+
+/// True if the organization has an admin key that was not revoked.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn has_admin(tx: &SystemTx, org: OrgId) -> Result<bool> {
+    let statement = "SELECT id, org_id, name, scopes, created_at FROM api_keys
+        WHERE org_id = $1 AND revoked_at IS NULL AND 'admin' = ANY(scopes) LIMIT 1";
+    Ok(tx.one::<Row>(sql(statement, [org.into()])).await?.is_some())
 }
 
 /// Revokes a key for good. False when the organization has no such key, or it was revoked before.

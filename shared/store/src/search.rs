@@ -96,8 +96,10 @@ pub async fn by_meaning(
     filters: &Filters,
     limit: i64,
 ) -> Result<Vec<ChunkId>> {
-    // A filter must not leave fewer hits than there are: the index goes on until it has enough.
+    // A filter, or neighbours of other organizations, must not leave fewer hits than there are: the index goes on until
+    // it has enough, or has looked at so many that a plain scan would have been as good.
     tx.execute(sql("SET LOCAL hnsw.iterative_scan = 'strict_order'", [])).await?;
+    tx.execute(sql("SET LOCAL hnsw.max_scan_tuples = 200000", [])).await?;
     let mut values: Vec<Value> = vec![tx.org().into(), limit.into(), vector_text(embedding).into()];
     let narrow = conditions(filters, &mut values);
     let dimensions = embedding.len();

@@ -66,6 +66,7 @@ impl Job<Services> for IngestDocument {
         tx.commit().await?;
         let gone = || JobError::permanent("document-gone", "The document was deleted before it could be read.");
         let version = version.ok_or_else(gone)?;
+        self.check(ctx, &version)?;
 
         ctx.progress(0, 1, "fetch");
         let source = source(ctx, &version).await?;
@@ -98,6 +99,17 @@ impl Job<Services> for IngestDocument {
             Ok(report)
         })
         .await
+    }
+}
+
+impl IngestDocument {
+    /// Anybody may submit a job with any arguments: only the job that was made for a version fills it.
+    fn check(&self, ctx: &Ctx, version: &Version) -> Result<(), JobError> {
+        if version.document_id == self.document_id && version.job_id == ctx.job_id() && version.status == "pending" {
+            return Ok(());
+        }
+        let message = "This job was not made for this version; hand the document in by POST /v1/documents.";
+        Err(JobError::permanent("version-not-ours", message))
     }
 }
 

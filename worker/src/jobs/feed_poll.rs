@@ -62,7 +62,9 @@ impl Job<Services> for PollFeed {
     async fn run(self, ctx: &Ctx) -> Result<PollReport, JobError> {
         let polled = self.poll(ctx).await;
         // The feed shows its trouble although the job that met it fails.
-        if let Err(JobError::Permanent(failure) | JobError::Transient { failure, .. }) = &polled {
+        if let Err(JobError::Permanent(failure) | JobError::Transient { failure, .. }) = &polled
+            && failure.code != "lease-lost"
+        {
             let tx = ctx.begin().await?;
             feeds::failed(&tx, self.feed_id, &json!({ "code": failure.code, "message": failure.message })).await?;
             tx.commit().await?;
@@ -112,7 +114,7 @@ impl PollFeed {
         let tx = ctx.begin().await?;
         for entry in &feed.entries {
             let content_hash = hash(entry);
-            let known = articles::by_guid(&tx, self.feed_id, &entry.id).await?;
+            let known = articles::by_guid(&tx, self.feed_id, &guid(entry)).await?;
             if known.is_none_or(|article| article.content_hash != content_hash) {
                 fresh.push((entry, content_hash));
             }
@@ -134,8 +136,9 @@ impl PollFeed {
 
     async fn keep(&self, ctx: &Ctx, tx: &OrgTx, feed: &Feed, changed: &Changed) -> Result<(), JobError> {
         let Changed { entry, content_hash, file } = changed;
+        let guid = guid(entry);
         let document = NewDocument {
-            external_id: Some(format!("{}/{}", self.feed_id, entry.id)),
+            external_id: Some(format!("{}/{guid}", self.feed_id)),
             title: entry.title.clone(),
             source: json!({ "type": "feed", "media_type": "text/html", "url": entry.url, "feed": feed.title }),
             file: Some(file.clone()),
@@ -153,7 +156,7 @@ impl PollFeed {
         };
         let article = NewArticle {
             feed_id: self.feed_id,
-            guid: entry.id.clone(),
+            guid,
             url: entry.url.clone(),
             title: entry.title.clone(),
             author: entry.author.clone(),
@@ -182,6 +185,16 @@ fn page(entry: &Entry) -> String {
         "<!doctype html><html><head><meta charset=\"utf-8\"><title>{title}</title></head>\
          <body><article><h1>{title}</h1>\n{body}</article></body></html>"
     )
+}
+
+/// What the feed calls an entry; a hash of that where it is too long for an index to hold.
+fn guid(entry: &Entry) -> String {
+    const MOST: usize = 500;
+    if entry.id.len() <= MOST {
+        return entry.id.clone();
+    }
+    let hash = Sha256::digest(entry.id.as_bytes());
+    format!("sha256:{}", hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 fn escaped(text: &str) -> String {

@@ -4,14 +4,16 @@ mod analysis_run;
 mod document_ingest;
 mod errors;
 mod feed_poll;
+mod file_erase;
 
 pub use analysis_run::RunAnalysis;
 pub use document_ingest::IngestDocument;
 pub use feed_poll::PollFeed;
+pub use file_erase::EraseFile;
 
 use crate::Services;
 
 gristmill_engine::job_kinds! {
     /// Every kind of job this worker runs.
-    pub fn kinds() for Services { RunAnalysis, IngestDocument, PollFeed }
+    pub fn kinds() for Services { RunAnalysis, IngestDocument, PollFeed, EraseFile }
 }

@@ -5,11 +5,12 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
-use gristmill_core::ids::{DocumentId, JobId};
+use gristmill_core::ids::{DocumentId, JobId, OrgId};
 use gristmill_engine::{NewJob, submit::SubmitError};
+use gristmill_files::FilesError;
 use gristmill_store::{
     OrgTx,
-    documents::{self, Put},
+    documents::{self, NewDocument, Put},
     jobs,
 };
 use serde::Serialize;
@@ -70,6 +71,7 @@ pub(crate) async fn create(
         match documents::put(&tx, &new, id).await? {
             Put::Unchanged(document) => Answer::new(StatusCode::OK, &both(&tx, &caller, document).await?),
             Put::Made { document, version } => {
+                still_there(&app, caller.org, &new).await?;
                 let args = json!({ "document_id": document, "version_id": version });
                 let job = NewJob { id, request_id: Some(request_id.0), ..NewJob::new(INGEST, args) };
                 ours(INGEST, app.engine.submit(&tx, job.about(&document)).await)?;
@@ -90,6 +92,20 @@ pub(crate) async fn create(
     tx.commit().await?;
     let finished = Answer { location: answer.location.clone(), ..Answer::new(StatusCode::OK, &body)? };
     Ok(prefer.applied(finished.into_response()))
+}
+
+/// A purge of the same bytes may have erased the file between its arrival and this transaction, which from now on keeps
+/// it. Then the caller has to send it again.
+async fn still_there(app: &Shared, org: OrgId, new: &NewDocument) -> Result<(), ApiError> {
+    let Some(file) = &new.file else { return Ok(()) };
+    match app.files.stream(&org.to_string(), &super::digest(&file.sha256)?).await {
+        Ok(_) => Ok(()),
+        Err(FilesError::NotFound { .. }) => {
+            let (doing, source) = ("keep a file that is being erased", "its document was purged meanwhile".into());
+            Err(FilesError::Unavailable { doing, source }.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn both(tx: &OrgTx, caller: &Caller<Submit>, id: DocumentId) -> Result<DocumentAndJob, ApiError> {

@@ -71,6 +71,20 @@ fn equal_words_have_equal_hashes_whatever_the_white_space() {
 }
 
 #[test]
+fn a_long_heading_is_not_repeated_whole_in_every_chunk() {
+    let doc = document(&[
+        (BlockKind::Heading { level: 1 }, 1, "heading ".repeat(50_000)),
+        (BlockKind::Paragraph, 1, sentences(60)),
+    ]);
+    let chunks = chunk(&doc, &ChunkOptions::default());
+    assert!(chunks.len() > 100);
+    for chunk in &chunks {
+        let [heading] = chunk.heading_path.as_slice() else { panic!("{:?}", chunk.heading_path) };
+        assert!(heading.chars().count() <= 200 && heading.ends_with("heading…"), "{heading}");
+    }
+}
+
+#[test]
 fn one_huge_block_takes_linear_time() {
     let time = |parts: usize| {
         let doc = document(&[(BlockKind::Paragraph, 1, "lorem ipsum dolor ".repeat(parts * 4_000))]);

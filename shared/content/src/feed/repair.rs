@@ -41,7 +41,7 @@ pub(super) fn repair(bytes: &[u8], content_type: Option<&str>) -> Result<String,
     }
     let embedded = declared_encoding(bytes);
     let (text, _) = charset::decode(bytes, content_type, embedded.as_deref())
-        .map_err(|error| FeedError::FeedDamaged { detail: error.to_string() })?;
+        .map_err(|error| super::damaged(&error.to_string()))?;
     let text: String = text.chars().filter(|c| is_xml_char(*c)).collect();
     let start = text.trim_start_matches('\u{feff}').trim_start();
     if start.starts_with('{') {

@@ -37,7 +37,7 @@ pub(super) fn read(page: &Html, article: Option<&Article>, base: Option<&Url>) -
             .or_else(|| meta(page, &["content-language", "og:locale"]))
             .and_then(|tag| language::from_tag(&tag)),
         page_count: None,
-        canonical_url: canonical.and_then(|address| resolve(&address, base)),
+        canonical_url: canonical.and_then(|address| web_address(&address, base)),
     }
 }
 
@@ -70,7 +70,7 @@ fn squeeze(text: &str) -> String {
 }
 
 /// An absolute HTTP address, or none.
-fn resolve(address: &str, base: Option<&Url>) -> Option<String> {
+pub(crate) fn web_address(address: &str, base: Option<&Url>) -> Option<String> {
     let resolved = match base {
         Some(base) => base.join(address.trim()),
         None => Url::parse(address.trim()),

@@ -77,3 +77,28 @@ fn nesting_without_end_neither_overflows_the_stack_nor_takes_for_ever() {
     let error = read_any(nested(60_000).as_bytes(), &ExtractOptions::default()).unwrap_err();
     assert_eq!(error.code(), "document-damaged");
 }
+
+#[test]
+fn formatting_left_open_does_not_multiply_the_tree() {
+    let open: String = (0..400).map(|i| format!("<b a={i}>")).collect();
+    let doc = page(&format!("<p>{open}start{}", "<p>x".repeat(100)));
+    assert!(doc.text.starts_with("start"));
+    // 400 elements in each of 100,000 paragraphs: 40 million nodes out of half a megabyte.
+    let source = format!("<p>{open}{}", "<p>x".repeat(100_000));
+    let started = std::time::Instant::now();
+    let error = read_any(source.as_bytes(), &ExtractOptions::default()).unwrap_err();
+    assert_eq!(error.code(), "too-many-elements");
+    // The same by the attributes of one element.
+    let attributes: String = (0..4_000).map(|i| format!(" a{i}=1")).collect();
+    let source = format!("<p><b{attributes}>{}", "<p>x".repeat(100_000));
+    let error = read_any(source.as_bytes(), &ExtractOptions::default()).unwrap_err();
+    assert_eq!(error.code(), "too-many-elements");
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_ragged_table_is_no_longer_than_its_cells() {
+    let source = format!("<table><tr>{}{}</table>", "<td>a".repeat(20_000), "<tr><td>b".repeat(20_000));
+    let doc = page(&source);
+    assert!(doc.text.len() < 4 * source.len(), "{} bytes out of {}", doc.text.len(), source.len());
+}

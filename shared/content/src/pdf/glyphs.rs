@@ -10,14 +10,14 @@ use hayro_interpret::{
 use hayro_syntax::object::{Dict, Name};
 use hayro_syntax::page::Page;
 
-/// Glyphs kept of one page at most; more is an attack or a map.
-const MAX_GLYPHS: usize = 400_000;
-
 /// Rules kept of one page at most.
 const MAX_RULES: usize = 20_000;
 
 /// More paths than this on a page without text may be letters drawn as outlines.
 const MANY_PATHS: usize = 40;
+
+/// Characters one glyph may stand for; the longest ligature of Unicode, U+FDFA, stands for 18.
+const MAX_MEANING: usize = 64;
 
 /// A glyph in reading coordinates: x grows along the line, y downwards from line to line. Units are points.
 #[derive(Debug, Clone)]
@@ -61,15 +61,19 @@ pub(super) struct PageText {
     pub(super) unmapped: usize,
     /// Whether pictures or drawings are on it: with no text beside them, they may be pictures of text.
     pub(super) drawn: bool,
+    /// How many characters were taken, those drawn twice included.
+    pub(super) taken: usize,
+    /// Whether there were more.
+    pub(super) cut: bool,
 }
 
-/// Interprets a page.
-pub(super) fn read<'a>(page: &Page<'a>, cache: &InterpreterCache<'a>) -> PageText {
+/// Interprets a page and takes at most `room` characters from it.
+pub(super) fn read<'a>(page: &Page<'a>, cache: &InterpreterCache<'a>, room: usize) -> PageText {
     let (width, height) = page.render_dimensions();
     let initial = page.initial_transform(true).to_kurbo();
     let bbox = page.intersected_crop_box().to_kurbo();
     let mut context = Context::new(initial, bbox, cache, page.xref(), InterpreterSettings::default());
-    let mut collector = Collector { width, height, ..Collector::default() };
+    let mut collector = Collector { width, height, room, ..Collector::default() };
     interpret_page(page, &mut context, &mut collector);
     collector.finish()
 }
@@ -81,7 +85,10 @@ struct Collector {
     turns: [Vec<Glyph>; 4],
     rules: Vec<Rule>,
     unmapped: usize,
-    total: usize,
+    /// Characters that may be taken at most.
+    room: usize,
+    taken: usize,
+    cut: bool,
     images: usize,
     paths: usize,
     /// Open marked-content sequences; true for page furniture the document itself marks as such.
@@ -101,17 +108,22 @@ impl Collector {
             frames.push(Frame { glyphs: without_doubles(glyphs), rules, height });
         }
         frames.sort_by_key(|frame| std::cmp::Reverse(frame.glyphs.len()));
-        PageText { frames, unmapped: self.unmapped, drawn: self.images > 0 || self.paths > MANY_PATHS }
+        let drawn = self.images > 0 || self.paths > MANY_PATHS;
+        PageText { frames, unmapped: self.unmapped, drawn, taken: self.taken, cut: self.cut }
     }
 
     fn push(&mut self, glyph: Placed, text: String, style: (bool, bool)) {
         let margin = 0.05 * self.width.max(self.height);
         let inside =
             glyph.x > -margin && glyph.x < self.width + margin && glyph.y > -margin && glyph.y < self.height + margin;
-        if !inside || !(0.5..2000.0).contains(&glyph.size) || self.total >= MAX_GLYPHS {
+        if !inside || !(0.5..2000.0).contains(&glyph.size) {
             return;
         }
-        self.total += 1;
+        self.taken += text.chars().count();
+        if self.cut || self.taken > self.room {
+            (self.taken, self.cut) = (self.room, true);
+            return;
+        }
         let (x, y) = turn_point(glyph.x, glyph.y, glyph.turn, self.width, self.height);
         let width = glyph.width.clamp(0.0, glyph.size * 4.0);
         let (size, (bold, mono)) = (glyph.size, style);
@@ -346,7 +358,7 @@ fn meaning(unicode: BfString) -> Option<String> {
         BfString::String(s) => s,
     };
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in text.chars().take(MAX_MEANING) {
         match c {
             '\u{fb00}'..='\u{fb06}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}' | '\u{2f00}'..='\u{2fdf}' => {
                 out.extend(c.nfkc())

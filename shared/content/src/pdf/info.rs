@@ -4,7 +4,7 @@ use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use hayro_syntax::Pdf;
 use lopdf::Document;
 
-use crate::{Metadata, guard};
+use crate::{Metadata, clean, guard};
 
 /// Reads the information dictionary.
 pub(super) fn read(bytes: &[u8], pdf: &Pdf) -> Metadata {
@@ -48,9 +48,8 @@ fn text_string(bytes: &[u8]) -> String {
 }
 
 fn squeezed(value: &str) -> Option<String> {
-    let value: String = value.chars().filter(|c| !c.is_control()).collect();
-    let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
-    (!value.is_empty()).then_some(value)
+    let value = clean::line(value)?;
+    Some(value.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// A title that says something: programs write the names of files and templates there.
@@ -113,6 +112,6 @@ mod tests {
     #[test]
     fn names_of_files_are_no_titles() {
         assert_eq!(title("Microsoft Word - report.doc"), None);
-        assert_eq!(title(" A  Survey\u{0} ").as_deref(), Some("A Survey"));
+        assert_eq!(title(" A  Survey\u{0}\nof Mills ").as_deref(), Some("A Survey of Mills"));
     }
 }

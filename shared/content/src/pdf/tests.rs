@@ -231,6 +231,19 @@ fn limits_are_kept() {
     );
 }
 
+#[test]
+fn more_text_than_is_read_is_told() {
+    let pages = vec![column(72.0, 700.0, &["twelve chars"]); 3];
+    let source = bytes(document(&pages, false));
+    let with = |page, document| extract_within(&source, &ExtractOptions::default(), Limits { page, document });
+    assert!(with(20, 36).unwrap().warnings.is_empty());
+    assert_eq!(with(20, 35).unwrap_err(), ContentError::TooMuchText { max: 35 });
+    assert_eq!(with(20, 24).unwrap_err(), ContentError::TooMuchText { max: 24 });
+    let cut = with(6, 100).unwrap();
+    assert_eq!(cut.warnings, [Warning::PagesCut { pages: vec![1, 2, 3] }]);
+    assert!(cut.text.contains("twelve") && !cut.text.contains("chars"), "{}", cut.text);
+}
+
 fn encrypted(user_password: &str) -> Vec<u8> {
     let mut doc = document(&[column(72.0, 700.0, &["A secret of millers."])], false);
     let state = EncryptionState::try_from(EncryptionVersion::V2 {
@@ -274,12 +287,23 @@ fn check(result: Result<Extracted, ContentError>) -> Result<(), TestCaseError> {
         prop_assert!(last <= block.start && block.start < block.end && block.end <= chars);
         last = block.end;
     }
-    prop_assert!(!doc.text.contains('\0'));
+    prop_assert_eq!(crate::tests::dirt(&doc), Vec::<String>::new());
     Ok(())
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_the_information_dictionary_says_is_clean(title in prop::collection::vec(any::<u8>(), 0..40), author in "[\\x00-\\x9f]{0,12}") {
+        let mut doc = document(&[column(72.0, 700.0, &["A page with text."])], false);
+        let wide = [0xfe, 0xff].into_iter().chain(author.encode_utf16().flat_map(u16::to_be_bytes)).collect();
+        let info = doc.add_object(dictionary! {
+            "Title" => Object::string_literal(title), "Author" => Object::String(wide, lopdf::StringFormat::Hexadecimal),
+        });
+        doc.trailer.set("Info", info);
+        check(read_any(&bytes(doc), &ExtractOptions::default()))?;
+    }
 
     #[test]
     fn a_cut_pdf_is_recovered_or_refused(share in 0.0_f64..1.0) {

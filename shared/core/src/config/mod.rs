@@ -1,6 +1,6 @@
 //! Configuration: environment variables only, one struct per concern, read once.
 //!
-//! [`Reader`] looks variables up through a closure, so that tests pass a map and nothing but the entry points
+//! [`Config::read`] looks variables up through a closure, so that tests pass a map and nothing but the entry points
 //! touches the process environment. It collects every problem before any is reported.
 
 mod variables;
@@ -57,6 +57,8 @@ pub struct DeliveryConfig {
 pub struct StorageConfig {
     /// The folder for everything local: private Postgres, files, the first key.
     pub data_dir: PathBuf,
+    /// True where `GRISTMILL_DATA_DIR` names that folder: somebody decided that it is where files should be.
+    pub data_dir_named: bool,
     /// The S3 bucket for files, if they are not to be kept under `data_dir`.
     pub bucket: Option<BucketConfig>,
 }
@@ -183,7 +185,12 @@ impl StorageConfig {
             endpoint: env.text("S3_ENDPOINT"),
             region: env.required("AWS_REGION"),
         });
-        Self { data_dir: PathBuf::from(env.required("GRISTMILL_DATA_DIR")), bucket }
+        let data_dir = PathBuf::from(env.required("GRISTMILL_DATA_DIR"));
+        Self {
+            data_dir,
+            data_dir_named: (env.lookup)("GRISTMILL_DATA_DIR").is_some_and(|name| !name.trim().is_empty()),
+            bucket,
+        }
     }
 }
 
@@ -197,7 +204,7 @@ impl HttpConfig {
             (None, Some(port)) => SocketAddr::from(([0, 0, 0, 0], port)),
             (None, None) => SocketAddr::from(([127, 0, 0, 1], 7171)),
         };
-        let megabytes: u64 = env.number("GRISTMILL_MAX_UPLOAD_MB", 1, 10_000);
+        let megabytes: u64 = env.number("GRISTMILL_MAX_UPLOAD_MB", 1, 1_024);
         Self { bind, max_upload_bytes: megabytes * 1024 * 1024, health_bind: env.parsed("GRISTMILL_HEALTH_BIND") }
     }
 }

@@ -29,7 +29,7 @@ const fn variable(
 pub const VARIABLES: &[Variable] = &[
     variable(
         "DATABASE_URL",
-        "Postgres 15 or later with pgvector 0.7 or later. Without it `gristmill up` runs a private Postgres under the data folder.",
+        "Postgres 15 or later with pgvector 0.8 or later. Without it `gristmill up` runs a private Postgres under the data folder.",
         "a URL that starts with postgres:// or postgresql://",
         "postgres://gristmill:secret@localhost:5432/gristmill",
         None,
@@ -71,7 +71,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable(
         "GRISTMILL_DATA_DIR",
-        "The folder for the private Postgres, files and the first API key.",
+        "The folder for the private Postgres, files and the first API key. Separate processes without S3_BUCKET need it named: a folder they all share.",
         "a folder",
         "/var/lib/gristmill",
         Some("./data"),
@@ -110,7 +110,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "GRISTMILL_MAX_UPLOAD_MB",
         "The largest file that may be uploaded, in MiB.",
-        "a number from 1 to 10000",
+        "a number from 1 to 1024",
         "100",
         Some("100"),
     ),

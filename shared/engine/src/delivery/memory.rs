@@ -6,11 +6,10 @@ use std::{
 };
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::BoxStream};
-use gristmill_core::ids::JobId;
 use tokio::sync::{Notify, broadcast};
 use tokio_stream::wrappers::BroadcastStream;
 
-use super::{Delivery, DeliveryError, Message, Messages};
+use super::{Announcement, Delivery, DeliveryError, Message, Messages};
 use crate::queue::Queue;
 
 /// How many announcements a slow listener may be behind before it misses some.
@@ -20,7 +19,7 @@ const ANNOUNCEMENTS: usize = 4_096;
 #[derive(Debug)]
 pub struct MemoryDelivery {
     queues: [Arc<Waiting>; 4],
-    announcements: broadcast::Sender<JobId>,
+    announcements: broadcast::Sender<Announcement>,
 }
 
 #[derive(Debug, Default)]
@@ -102,17 +101,17 @@ impl Delivery for MemoryDelivery {
         1
     }
 
-    fn announce<'a>(&'a self, jobs: &'a [JobId]) -> BoxFuture<'a, Result<(), DeliveryError>> {
-        for job in jobs {
+    fn announce<'a>(&'a self, changes: &'a [Announcement]) -> BoxFuture<'a, Result<(), DeliveryError>> {
+        for change in changes {
             // An error only says that nobody listens.
-            let _nobody = self.announcements.send(*job);
+            let _nobody = self.announcements.send(*change);
         }
         async { Ok(()) }.boxed()
     }
 
-    fn announcements(&self) -> BoxStream<'static, JobId> {
+    fn announcements(&self) -> BoxStream<'static, Announcement> {
         // Whoever lags misses some, and looks from time to time anyway.
-        BroadcastStream::new(self.announcements.subscribe()).filter_map(|job| async { job.ok() }).boxed()
+        BroadcastStream::new(self.announcements.subscribe()).filter_map(|change| async { change.ok() }).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), DeliveryError>> {

@@ -17,17 +17,29 @@ use crate::queue::Queue;
 
 /// "This job may run now." Strings and integers only, so that reading one cannot fail half-way through a type.
 ///
-/// Messages sort in the order in which they should be delivered: by priority, then by the age of the job.
+/// Messages sort in the order in which they should be delivered: by priority, then by the time since which the job may
+/// run, which the database's clock told.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Message {
     /// 0 (first) to 9.
     pub priority: i16,
+    /// Since when the job may run, in milliseconds since 1970.
+    pub due_ms: i64,
     /// The job.
     pub job_id: JobId,
     /// Which dispatch of the job this is; an older one is worth nothing.
     pub dispatch_seq: i32,
     /// The job's kind, so that a worker that does not know it leaves it alone.
     pub kind: String,
+}
+
+/// "Something about this job changed." Whoever cares looks at the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Announcement {
+    /// The job.
+    pub job: JobId,
+    /// True where a person acted on it, so that a worker that runs it should look whether it was called off.
+    pub by_hand: bool,
 }
 
 /// The messages of one queue, for ever. It never yields an error: apalis would end the worker over one.
@@ -54,10 +66,10 @@ pub trait Delivery: Send + Sync + fmt::Debug {
     fn streams(&self) -> usize;
 
     /// Tells everybody that something about a job changed. Best effort: whoever listens also looks from time to time.
-    fn announce<'a>(&'a self, jobs: &'a [JobId]) -> BoxFuture<'a, Result<(), DeliveryError>>;
+    fn announce<'a>(&'a self, changes: &'a [Announcement]) -> BoxFuture<'a, Result<(), DeliveryError>>;
 
     /// What is announced from now on, by any process.
-    fn announcements(&self) -> BoxStream<'static, JobId>;
+    fn announcements(&self) -> BoxStream<'static, Announcement>;
 
     /// Asks for a sign of life.
     fn check(&self) -> BoxFuture<'_, Result<(), DeliveryError>>;

@@ -5,7 +5,7 @@
 use std::{fmt, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::BoxStream};
-use gristmill_core::{ids::JobId, secret::Secret};
+use gristmill_core::secret::Secret;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, RedisResult,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
@@ -13,7 +13,7 @@ use redis::{
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
-use super::{Delivery, DeliveryError, Message, Messages};
+use super::{Announcement, Delivery, DeliveryError, Message, Messages};
 use crate::queue::Queue;
 
 /// How long one blocking pop waits, in seconds. Bounds how late a dead connection is noticed.
@@ -23,6 +23,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause before a broken connection is made anew.
 const RECONNECT: Duration = Duration::from_millis(300);
+/// What stands before the id of a job that a person acted on.
+const BY_HAND: &str = "!";
 /// How many announcements a slow listener may be behind before it misses some.
 const ANNOUNCEMENTS: usize = 4_096;
 
@@ -32,7 +34,7 @@ pub struct RedisDelivery {
     /// For everything that does not block; reconnects by itself.
     shared: ConnectionManager,
     prefix: String,
-    announcements: broadcast::Sender<JobId>,
+    announcements: broadcast::Sender<Announcement>,
 }
 
 impl fmt::Debug for RedisDelivery {
@@ -137,12 +139,13 @@ impl Delivery for RedisDelivery {
         4
     }
 
-    fn announce<'a>(&'a self, jobs: &'a [JobId]) -> BoxFuture<'a, Result<(), DeliveryError>> {
+    fn announce<'a>(&'a self, changes: &'a [Announcement]) -> BoxFuture<'a, Result<(), DeliveryError>> {
         async move {
-            if jobs.is_empty() {
+            if changes.is_empty() {
                 return Ok(());
             }
-            let ids: Vec<String> = jobs.iter().map(JobId::to_string).collect();
+            let mark = |change: &Announcement| if change.by_hand { BY_HAND } else { "" };
+            let ids: Vec<String> = changes.iter().map(|change| format!("{}{}", mark(change), change.job)).collect();
             let mut command = redis::cmd("PUBLISH");
             command.arg(self.channel()).arg(ids.join(" "));
             self.ask(&command).await
@@ -150,8 +153,8 @@ impl Delivery for RedisDelivery {
         .boxed()
     }
 
-    fn announcements(&self) -> BoxStream<'static, JobId> {
-        BroadcastStream::new(self.announcements.subscribe()).filter_map(|job| async { job.ok() }).boxed()
+    fn announcements(&self) -> BoxStream<'static, Announcement> {
+        BroadcastStream::new(self.announcements.subscribe()).filter_map(|change| async { change.ok() }).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), DeliveryError>> {
@@ -202,7 +205,7 @@ impl Popping {
 }
 
 /// Passes what is published on to listeners in this process, for ever.
-async fn relay(client: Client, channel: String, announcements: broadcast::Sender<JobId>) {
+async fn relay(client: Client, channel: String, announcements: broadcast::Sender<Announcement>) {
     loop {
         let listening = async {
             let mut subscription = client.get_async_pubsub().await?;
@@ -210,9 +213,11 @@ async fn relay(client: Client, channel: String, announcements: broadcast::Sender
             let mut messages = subscription.on_message();
             while let Some(message) = messages.next().await {
                 let text: String = message.get_payload()?;
-                for job in text.split(' ').filter_map(|id| id.parse().ok()) {
+                for word in text.split(' ') {
+                    let id = word.strip_prefix(BY_HAND);
+                    let Ok(job) = id.unwrap_or(word).parse() else { continue };
                     // An error only says that nobody listens.
-                    let _nobody = announcements.send(job);
+                    let _nobody = announcements.send(Announcement { job, by_hand: id.is_some() });
                 }
             }
             RedisResult::Ok(())
@@ -224,28 +229,27 @@ async fn relay(client: Client, channel: String, announcements: broadcast::Sender
     }
 }
 
-/// Priority first, then the time the job was made, as its id has it. Both fit the 53 bits of a score.
+/// Priority first, then the time since which the job may run. Both fit the 53 bits of a score: 2^53 is 9.007e15, and
+/// nine times 1e15 and the milliseconds of the next two hundred years are less.
 fn score(message: &Message) -> f64 {
-    let millis = message.job_id.uuid().get_timestamp().map_or(0, |time| {
-        let (seconds, nanos) = time.to_unix();
-        seconds.saturating_mul(1_000).saturating_add(u64::from(nanos / 1_000_000))
-    });
-    // 2^53 is 9.007e15; nine times 1e15 and the milliseconds of the next two hundred years are less.
-    f64::from(message.priority) * 1e15
-        + f64::from(u32::try_from(millis / 1_000).unwrap_or(u32::MAX)) * 1e3
-        + (millis % 1_000) as f64
+    let (seconds, millis) = (message.due_ms.div_euclid(1_000), message.due_ms.rem_euclid(1_000));
+    let seconds = u32::try_from(seconds).unwrap_or(if seconds < 0 { 0 } else { u32::MAX });
+    let millis = u16::try_from(millis).unwrap_or(0);
+    f64::from(message.priority) * 1e15 + f64::from(seconds) * 1e3 + f64::from(millis)
 }
 
 fn encode(message: &Message) -> String {
-    format!("{} {} {} {}", message.job_id, message.dispatch_seq, message.priority, message.kind)
+    let Message { priority, due_ms, job_id, dispatch_seq, kind } = message;
+    format!("{job_id} {dispatch_seq} {priority} {due_ms} {kind}")
 }
 
 fn decode(text: &str) -> Option<Message> {
-    let mut words = text.splitn(4, ' ');
+    let mut words = text.splitn(5, ' ');
     Some(Message {
         job_id: words.next()?.parse().ok()?,
         dispatch_seq: words.next()?.parse().ok()?,
         priority: words.next()?.parse().ok()?,
+        due_ms: words.next()?.parse().ok()?,
         kind: words.next()?.to_owned(),
     })
 }
@@ -255,23 +259,24 @@ mod tests {
     use super::{Message, decode, encode, score};
     use gristmill_core::ids::JobId;
 
-    fn message(priority: i16) -> Message {
-        Message { job_id: JobId::generate(), kind: "document.ingest".into(), dispatch_seq: 3, priority }
+    fn message(priority: i16, due_ms: i64) -> Message {
+        Message { job_id: JobId::generate(), kind: "document.ingest".into(), dispatch_seq: 3, priority, due_ms }
     }
 
     #[test]
     fn a_message_survives_the_journey_and_junk_is_not_one() {
-        let sent = message(5);
+        let sent = message(5, 1_800_000_000_123);
         assert_eq!(decode(&encode(&sent)), Some(sent));
-        for junk in ["", "job_1", "a b c d", "{\"json\":true}"] {
+        for junk in ["", "job_1", "a b c d e", "{\"json\":true}"] {
             assert_eq!(decode(junk), None, "{junk}");
         }
     }
 
     #[test]
     fn scores_order_by_priority_then_age() {
-        let (older, newer, urgent) = (message(5), message(5), message(0));
-        assert!(score(&urgent) < score(&older) && score(&older) <= score(&newer));
-        assert!(score(&message(9)) < 2_f64.powi(53));
+        let (older, newer, urgent) =
+            (message(5, 1_800_000_000_122), message(5, 1_800_000_000_123), message(0, i64::MAX));
+        assert!(score(&urgent) < score(&older) && score(&older) < score(&newer));
+        assert!(score(&message(9, i64::MAX)) < 2_f64.powi(53) && score(&message(0, -5)) >= 0.0);
     }
 }
