@@ -2,7 +2,14 @@
 # One image for every role: the command chooses. `api` (the default), `worker`, `scheduler`, `gristmill migrate`.
 #
 #   docker build -t gristmill .
-#   docker run --read-only --tmpfs /tmp -e DATABASE_URL=… -e REDIS_URL=… -p 8080:8080 gristmill
+#   docker run --rm -e DATABASE_URL=… gristmill gristmill migrate      # the first time it prints an admin key
+#   docker run --read-only --tmpfs /tmp --env-file gristmill.env -p 8080:8080 gristmill
+#   docker run --read-only --tmpfs /tmp --env-file gristmill.env gristmill worker      # `scheduler` likewise
+#
+# gristmill.env: DATABASE_URL, REDIS_URL, S3_BUCKET, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and S3_ENDPOINT
+# where it is not AWS. In place of the five for S3, GRISTMILL_DATA_DIR may name a folder that all containers share: add
+# `-e GRISTMILL_DATA_DIR=/var/lib/gristmill -v gristmill-files:/var/lib/gristmill` to each. Without either they refuse to
+# start, for the worker would look in vain for what the API was handed.
 #
 # No cache mounts: some platforms' builders refuse those they did not name. cargo-chef compiles the dependencies in a
 # layer of their own instead, which stays valid until Cargo.lock or a manifest changes.
@@ -40,10 +47,10 @@ RUN apt-get update \
 COPY --from=build /out/ /usr/local/bin/
 
 # PORT and not GRISTMILL_BIND, so that a platform's own PORT is obeyed. With files in S3 nothing is written outside of
-# /tmp, so the root file system may be read-only; without S3, mount a volume at the data folder.
+# /tmp, so the root file system may be read-only. GRISTMILL_DATA_DIR has no default here: a folder of one container is
+# not shared with the others, and whoever shares one names it.
 ENV PORT=8080 \
     GRISTMILL_HEALTH_BIND=0.0.0.0:8080 \
-    GRISTMILL_DATA_DIR=/var/lib/gristmill \
     GRISTMILL_LOG_FORMAT=json
 
 USER 10001:10001

@@ -32,7 +32,7 @@ mod wait;
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     middleware::from_fn,
     response::{IntoResponse as _, Response},
 };
@@ -54,6 +54,7 @@ pub fn router(app: App) -> Result<Router, serde_json::Error> {
         .merge(docs::routes(&document)?)
         .fallback(no_route)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(Extension(routes::service::LastChecks::default()))
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(from_fn(observe::observe))
         .with_state(Arc::new(app));

@@ -25,6 +25,7 @@ macro_rules! on_both {
 }
 
 mod bad_input;
+mod crash;
 mod documents;
 mod engine;
 mod feeds;

@@ -116,6 +116,18 @@ impl Site {
         tokio::spawn(worker.run(self.stop.clone()));
     }
 
+    /// What a process of its own needs in its environment to be part of this site.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let redis = self.config.delivery.redis_url.as_ref().expect("separate processes meet in Redis");
+        vec![
+            ("DATABASE_URL", self.database.reveal().to_owned()),
+            ("REDIS_URL", redis.reveal().to_owned()),
+            ("GRISTMILL_REDIS_PREFIX", self.config.delivery.prefix.clone()),
+            ("GRISTMILL_DATA_DIR", self.config.storage.data_dir.display().to_string()),
+            ("GRISTMILL_LEASE_S", self.config.worker.lease.as_secs().to_string()),
+        ]
+    }
+
     /// Stops everything as a signal would, and waits for the end of the API.
     ///
     /// # Panics

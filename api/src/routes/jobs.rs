@@ -285,7 +285,7 @@ pub struct JobsQuery {
     cursor: Option<String>,
 }
 
-/// List jobs, newest first.
+/// List jobs, newest first. Arguments and results over 64 kB are null here; ask for the job itself.
 #[utoipa::path(get, path = "/v1/jobs", tag = "Jobs", params(JobsQuery),
     responses((status = 200, description = "A page of jobs", body = List<JobBody>)))]
 pub(crate) async fn list(

@@ -178,10 +178,14 @@ pub(crate) async fn search(
     }
     let ranked = fuse(&lists);
     let ids: Vec<ChunkId> = ranked.iter().map(|(id, _)| *id).collect();
-    let hits = search::hits(&tx, &query, &ids).await?;
+    let mut ranked = in_order(ranked, search::documents_of(&tx, &ids).await?);
+    // Marking words is dear: only what is shown is marked.
+    ranked.truncate(limit);
+    let ids: Vec<ChunkId> = ranked.iter().map(|(id, _)| *id).collect();
+    let mut hits: HashMap<ChunkId, Hit> =
+        search::hits(&tx, &query, &ids).await?.into_iter().map(|hit| (hit.chunk_id, hit)).collect();
     tx.commit().await?;
-    let mut results = in_order(ranked, hits);
-    results.truncate(limit);
+    let results = ranked.into_iter().filter_map(|(id, score)| Some(shown(hits.remove(&id)?, score))).collect();
     Ok(Json(SearchBody { results, took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) }))
 }
 
@@ -214,12 +218,12 @@ fn fuse(lists: &[Vec<ChunkId>]) -> Vec<(ChunkId, f64)> {
     ranked
 }
 
-/// What there is to show of `ranked`: the best passage of each document first.
-fn in_order(ranked: Vec<(ChunkId, f64)>, hits: Vec<Hit>) -> Vec<ResultBody> {
-    let mut hits: HashMap<ChunkId, Hit> = hits.into_iter().map(|hit| (hit.chunk_id, hit)).collect();
+/// The same with the best passage of each document first.
+fn in_order(ranked: Vec<(ChunkId, f64)>, documents: Vec<(ChunkId, DocumentId)>) -> Vec<(ChunkId, f64)> {
+    let documents: HashMap<ChunkId, DocumentId> = documents.into_iter().collect();
     let mut seen = HashSet::new();
-    let found = ranked.into_iter().filter_map(|(id, score)| Some(shown(hits.remove(&id)?, score)));
-    let (mut first, further): (Vec<_>, Vec<_>) = found.partition(|result| seen.insert(result.document_id));
+    let (mut first, further): (Vec<_>, Vec<_>) =
+        ranked.into_iter().partition(|(id, _)| documents.get(id).is_some_and(|document| seen.insert(*document)));
     first.extend(further);
     first
 }
@@ -263,7 +267,6 @@ fn highlights(text: &str, marked: &str) -> Vec<Range> {
 mod tests {
     use super::{Range, fuse, highlights, in_order};
     use gristmill_core::ids::{ChunkId, DocumentId};
-    use gristmill_store::search::Hit;
 
     #[test]
     fn what_both_lists_have_comes_before_what_one_has() {
@@ -277,20 +280,11 @@ mod tests {
     #[test]
     fn each_document_is_shown_once_before_any_is_shown_twice() {
         let (one, other) = (DocumentId::generate(), DocumentId::generate());
-        let hit = |document_id| Hit {
-            chunk_id: ChunkId::generate(),
-            document_id,
-            article_id: None,
-            title: None,
-            text: String::new(),
-            marked: String::new(),
-            heading_path: Vec::new(),
-            page: None,
-        };
-        let hits = vec![hit(one), hit(one), hit(other)];
-        let ranked = hits.iter().map(|hit| hit.chunk_id).zip([0.3, 0.2, 0.1]).collect();
-        let shown: Vec<_> = in_order(ranked, hits).iter().map(|result| result.document_id).collect();
-        assert_eq!(shown, [one, other, one]);
+        let documents: Vec<_> = [one, one, other].map(|document| (ChunkId::generate(), document)).to_vec();
+        let ids: Vec<ChunkId> = documents.iter().map(|(id, _)| *id).collect();
+        let ranked = ids.iter().copied().zip([0.3, 0.2, 0.1]).collect();
+        let shown: Vec<_> = in_order(ranked, documents).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(shown, [ids[0], ids[2], ids[1]]);
     }
 
     #[test]

@@ -1,16 +1,33 @@
 //! `/healthz`, `/readyz` and `/metrics`: for those who run Gristmill.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
+    Extension,
     extract::State,
     http::header,
     response::{IntoResponse as _, Response},
 };
 use gristmill_process::probe::{self, Check};
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use crate::app::Shared;
+
+/// For how long an answer is given again: checks cost round trips and a write, and anybody may ask.
+const BELIEVED: Duration = Duration::from_millis(500);
+
+/// What was found for the last `/readyz`, and when. Whoever asks meanwhile waits for it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LastChecks(Arc<Mutex<Option<Found>>>);
+
+/// What was found, and when.
+#[derive(Debug)]
+struct Found(Instant, Vec<Check>);
 
 /// How a process is.
 #[derive(Debug, ToSchema)]
@@ -42,13 +59,27 @@ pub(crate) async fn live() -> &'static str {
 #[utoipa::path(get, path = "/readyz", tag = "Service", security(()),
     responses((status = 200, description = "It can", body = Readiness),
               (status = 503, description = "It cannot; the checks say why", body = Readiness)))]
-pub(crate) async fn ready(State(app): State<Shared>) -> Response {
+pub(crate) async fn ready(State(app): State<Shared>, Extension(last): Extension<LastChecks>) -> Response {
+    let mut last = last.0.lock().await;
+    let found = match last.take().filter(|Found(at, _)| at.elapsed() < BELIEVED) {
+        Some(believed) => believed,
+        None => {
+            let checks = look(&app).await;
+            Found(Instant::now(), checks)
+        }
+    };
+    let answer = probe::answer(&found.1).into_response();
+    *last = Some(found);
+    answer
+}
+
+async fn look(app: &Shared) -> Vec<Check> {
     let (mut checks, files) = tokio::join!(
         probe::checks(&app.engine, app.worker.as_ref()),
         Check::of("files", "Files cannot be written.", app.files.check()),
     );
     checks.push(files);
-    probe::answer(&checks).into_response()
+    checks
 }
 
 /// Show measurements in the text format of Prometheus.

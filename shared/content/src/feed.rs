@@ -152,7 +152,7 @@ fn convert(entry: model::Entry, base: &Url) -> Entry {
     for media in entry.media.iter().flat_map(|media| &media.content) {
         let Some(address) = media.url.as_ref().map(ToString::to_string) else { continue };
         if enclosures.iter().all(|known| known.url != address) {
-            let media_type = media.content_type.as_ref().and_then(|kind| clean::line(&kind.to_string()));
+            let media_type = media.content_type.as_ref().and_then(|kind| clean::line(kind.as_ref()));
             enclosures.push(Enclosure { url: address, media_type, length: media.size });
         }
     }

@@ -14,10 +14,10 @@ pub(crate) fn dirt(value: &impl serde::Serialize) -> Vec<String> {
 fn search(name: &str, value: &serde_json::Value, found: &mut Vec<String>) {
     let long = matches!(name, "text" | "summary_html" | "content_html");
     match value {
-        serde_json::Value::String(text) => {
-            if text.chars().any(|c| c.is_control() && !(long && matches!(c, '\n' | '\t'))) {
-                found.push(format!("{name}: {text:?}"));
-            }
+        serde_json::Value::String(text)
+            if text.chars().any(|c| c.is_control() && !(long && matches!(c, '\n' | '\t'))) =>
+        {
+            found.push(format!("{name}: {text:?}"));
         }
         serde_json::Value::Array(values) => values.iter().for_each(|value| search(name, value, found)),
         serde_json::Value::Object(fields) => fields.iter().for_each(|(name, value)| search(name, value, found)),

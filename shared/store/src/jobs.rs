@@ -104,7 +104,14 @@ pub async fn find(tx: &OrgTx, id: JobId) -> Result<Option<Job>> {
     tx.one(sql(&statement, [id.into(), tx.org().into()])).await
 }
 
-/// A page of the organization's jobs, newest first.
+/// The columns of [`Job`] in a list. Arguments and results over 64 kB are left out there, so that a page of them does
+/// not fill the memory of whoever reads it.
+const LIST_COLUMNS: &str = "id, org_id, kind, queue, priority, state, tags, subject, attempt, max_attempts, timeout_s, \
+    run_at, dispatched_at, worker_id, cancel_requested_at, progress, error, cost_nusd, request_id, created_at, \
+    started_at, finished_at, CASE WHEN pg_column_size(args) > 65536 THEN 'null' ELSE args END AS args, \
+    CASE WHEN pg_column_size(result) > 65536 THEN NULL ELSE result END AS result";
+
+/// A page of the organization's jobs, newest first. Arguments and results over 64 kB are null there.
 ///
 /// # Errors
 /// When the database cannot be asked.
@@ -126,7 +133,7 @@ pub async fn list(tx: &OrgTx, filter: &Filter, page: Page) -> Result<Vec<Job>> {
     narrow("created_at < ?", filter.created_before.map(Into::into));
     values.push(page.fetch().into());
     let limit = values.len();
-    let statement = format!("SELECT {COLUMNS} FROM jobs WHERE {conditions} ORDER BY id DESC LIMIT ${limit}");
+    let statement = format!("SELECT {LIST_COLUMNS} FROM jobs WHERE {conditions} ORDER BY id DESC LIMIT ${limit}");
     tx.all(sql(&statement, values)).await
 }
 

@@ -115,6 +115,22 @@ pub async fn by_meaning(
     Ok(tx.all::<Found>(sql(&statement, values)).await?.into_iter().map(|row| row.id).collect())
 }
 
+/// Which document each of `chunks` is of, in no particular order.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn documents_of(tx: &OrgTx, chunks: &[ChunkId]) -> Result<Vec<(ChunkId, DocumentId)>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: ChunkId,
+        document_id: DocumentId,
+    }
+    let ids: Vec<uuid::Uuid> = chunks.iter().map(|id| id.uuid()).collect();
+    let statement = "SELECT id, document_id FROM chunks WHERE id = ANY($1) AND org_id = $2";
+    let rows: Vec<Row> = tx.all(sql(statement, [ids.into(), tx.org().into()])).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.document_id)).collect())
+}
+
 /// What there is to show of `chunks`, in no particular order, with the words of `query` marked.
 ///
 /// # Errors

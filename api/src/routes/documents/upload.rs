@@ -265,7 +265,13 @@ impl DocumentMeta {
         params::labels(&format!("{root}/tags"), &self.tags)?;
         params::length(&format!("{root}/category"), self.category.as_deref(), 200)?;
         params::length(&format!("{root}/engagement"), self.engagement.as_deref(), 200)?;
-        params::length(&format!("{root}/external_id"), self.external_id.as_deref(), 500)
+        params::length(&format!("{root}/external_id"), self.external_id.as_deref(), 500)?;
+        // Lists show it with every document.
+        let meta = self.meta.as_ref().map(|meta| Value::Object(meta.clone()).to_string().len());
+        if meta.is_some_and(|length| length > META_LIMIT) {
+            return Err(ApiError::field(format!("{root}/meta"), format!("is at most {META_LIMIT} bytes of JSON")));
+        }
+        Ok(())
     }
 
     fn document(self, source: Value, file: Option<FileRef>) -> NewDocument {
