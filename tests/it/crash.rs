@@ -5,12 +5,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use gristmill_store::db::{Tx as _, sql};
 use gristmill_tests::{
     site::{Parts, Site, eventually},
     world::Travel,
 };
-use sea_orm::FromQueryResult;
 use serde_json::json;
 
 /// A worker process, killed at the latest when the test ends.
@@ -46,16 +44,6 @@ fn program(name: &str) -> PathBuf {
     program
 }
 
-#[derive(FromQueryResult)]
-struct Count {
-    rows: i64,
-}
-
-async fn count(site: &Site, question: &str) -> i64 {
-    let tx = site.engine.db().system().await.unwrap();
-    tx.one::<Count>(sql(&format!("SELECT count(*) AS rows FROM {question}"), [])).await.unwrap().unwrap().rows
-}
-
 #[tokio::test]
 async fn what_a_killed_worker_left_is_done_once_by_another() {
     let site = Site::with(Travel::Redis, Parts::NoWorker, &[("GRISTMILL_LEASE_S", "3")]).await;
@@ -67,18 +55,18 @@ async fn what_a_killed_worker_left_is_done_once_by_another() {
     let mut doomed = Worker::start(&site);
     let pid = doomed.0.id();
     let running = format!("jobs j JOIN workers w ON w.id = j.worker_id WHERE j.state = 'running' AND w.pid = {pid}");
-    eventually("the worker's running a job", async || (count(&site, &running).await > 0).then_some(())).await;
+    eventually("the worker's running a job", async || (site.count(&running).await > 0).then_some(())).await;
     doomed.kill();
     // Between the look and the kill it may have ended what it ran, and begun another.
-    let left = count(&site, &running).await;
+    let left = site.count(&running).await;
 
     let _heir = Worker::start(&site);
     let over = "jobs WHERE state = 'succeeded'";
-    eventually("the end of all jobs", async || (count(&site, over).await == 40).then_some(())).await;
-    assert_eq!(count(&site, "document_versions WHERE status = 'ready'").await, 40);
-    assert_eq!(count(&site, "job_events WHERE type = 'succeeded'").await, 40);
-    assert_eq!(count(&site, "job_events WHERE type = 'worker_died'").await, left);
-    assert_eq!(count(&site, "jobs WHERE attempt > 1").await, left);
+    eventually("the end of all jobs", async || (site.count(over).await == 40).then_some(())).await;
+    assert_eq!(site.count("document_versions WHERE status = 'ready'").await, 40);
+    assert_eq!(site.count("job_events WHERE type = 'succeeded'").await, 40);
+    assert_eq!(site.count("job_events WHERE type = 'worker_died'").await, left);
+    assert_eq!(site.count("jobs WHERE attempt > 1").await, left);
     let twice = "(SELECT document_id, ordinal FROM chunks GROUP BY 1, 2 HAVING count(*) > 1) AS twice";
-    assert_eq!(count(&site, twice).await, 0);
+    assert_eq!(site.count(twice).await, 0);
 }

@@ -58,12 +58,45 @@ async fn text(client: &Client, article: &Json) -> String {
     String::from_utf8(text.bytes).unwrap()
 }
 
+#[tokio::test]
+async fn a_long_feed_is_kept_to_its_last_entry() {
+    let site = site(Travel::Memory).await;
+    let lots: Vec<(String, String, String)> = (0..450)
+        .map(|lot| (format!("lot-{lot}"), format!("Lot {lot}"), format!("Lot {lot} was milled in {lot} minutes.")))
+        .collect();
+    let items: Vec<(&str, &str, &str)> = lots.iter().map(|(id, title, text)| (&**id, &**title, &**text)).collect();
+    let origin = Origin::holding(RSS, "\"1\"", &feed(&items)).await;
+    let id = site.admin.post("/v1/feeds", &json!({ "url": origin.url })).await.is(201).id();
+    // The polls for the rest follow by themselves: the first is the oldest.
+    let polls = site.admin.list(&format!("/v1/jobs?kind=feed.poll&subject={id}")).await;
+    let first = site.admin.ended(polls.last().unwrap()).await;
+    assert_eq!(first["result"], json!({ "not_modified": false, "entries": 450, "changed": 200, "more": true }));
+    eventually("the last article", async || (site.count("articles").await == 450).then_some(())).await;
+    // Only now is the feed known as it is.
+    let again = eventually("the feed's being known", async || {
+        let polled = poll(&site.admin, &id).await;
+        (polled["result"]["not_modified"] == true).then_some(())
+    });
+    again.await;
+}
+
+#[tokio::test]
+async fn entries_of_one_name_do_not_revise_one_another() {
+    let site = site(Travel::Memory).await;
+    let twice = [("1", "New", "The newer of two entries with one name."), ("1", "Old", "The older one.")];
+    let origin = Origin::holding(RSS, "\"1\"", &feed(&twice)).await;
+    let (id, first) = add(&site.admin, &origin).await;
+    assert_eq!(first["result"]["changed"], 1);
+    let articles = articles(&site.admin, &id).await;
+    assert!(articles.len() == 1 && articles[0]["title"] == "New", "{articles:?}");
+}
+
 on_both! {
     async fn a_feed_is_polled_and_its_articles_are_found(travel: Travel) {
         let site = site(travel).await;
         let origin = Origin::holding(RSS, "\"1\"", &feed(&[CLOSES, OPENS])).await;
         let (id, job) = add(&site.admin, &origin).await;
-        assert_eq!(job["result"], json!({ "not_modified": false, "entries": 2, "changed": 2 }));
+        assert_eq!(job["result"], json!({ "not_modified": false, "entries": 2, "changed": 2, "more": false }));
         let shown = site.admin.get(&format!("/v1/feeds/{id}")).await.is(200).json;
         assert_eq!((&shown["title"], &shown["site_url"]), (&json!("The Courier"), &json!("https://example.org/")));
         assert!(shown["polled_at"].is_string() && shown["error"].is_null(), "{shown}");
@@ -88,14 +121,17 @@ async fn what_did_not_change_is_not_sent_again() {
     let origin = Origin::holding(RSS, "\"v1\"", &feed(&[CLOSES])).await;
     let (id, _) = add(&site.admin, &origin).await;
     let again = poll(&site.admin, &id).await;
-    assert_eq!(again["result"], json!({ "not_modified": true, "entries": 0, "changed": 0 }));
+    assert_eq!(again["result"], json!({ "not_modified": true, "entries": 0, "changed": 0, "more": false }));
     let requests = origin.requests();
     assert_eq!(requests.len(), 2);
     assert!(!requests[0].contains_key("if-none-match") && requests[1]["if-none-match"] == "\"v1\"");
     assert!(requests[0]["user-agent"].to_str().unwrap().starts_with("Gristmill/"));
     // A server without validators sends everything again, and still nothing is new.
     origin.hold(RSS, "\"v2\"", &feed(&[CLOSES]));
-    assert_eq!(poll(&site.admin, &id).await["result"], json!({ "not_modified": false, "entries": 1, "changed": 0 }));
+    assert_eq!(
+        poll(&site.admin, &id).await["result"],
+        json!({ "not_modified": false, "entries": 1, "changed": 0, "more": false })
+    );
     assert_eq!(articles(&site.admin, &id).await.len(), 1);
 }
 

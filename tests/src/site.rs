@@ -169,6 +169,17 @@ impl Site {
         self.admin.with_key(made.json["key"].as_str().expect("a new key is shown"))
     }
 
+    /// How many rows there are of `what`: a table, with a `WHERE` if need be.
+    pub async fn count(&self, what: &str) -> i64 {
+        #[derive(sea_orm::FromQueryResult)]
+        struct Row {
+            rows: i64,
+        }
+        let tx = self.engine.db().system().await.unwrap();
+        let row: Option<Row> = tx.one(sql(&format!("SELECT count(*) AS rows FROM {what}"), [])).await.unwrap();
+        row.unwrap().rows
+    }
+
     /// Runs SQL as the system, for setting a scene that no public way leads to.
     pub async fn sql(&self, text: &str) {
         let tx = self.engine.db().system().await.unwrap();

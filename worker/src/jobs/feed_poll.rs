@@ -1,6 +1,6 @@
 //! `feed.poll`: a feed is fetched, and its new and revised entries become articles and documents.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use bytes::Bytes;
 use gristmill_content::{Entry, Feed, parse_feed};
@@ -24,6 +24,8 @@ use crate::{Ctx, Services};
 
 /// The longest article that is kept, in bytes of HTML.
 const MOST_BYTES: u64 = 16 << 20;
+/// Entries that are kept in one transaction; a feed with more that changed is polled again at once.
+const BATCH: usize = 200;
 const ACCEPT: &str = "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1";
 
 /// Polls a feed once.
@@ -41,6 +43,8 @@ pub struct PollReport {
     entries: usize,
     /// Entries that are new or were revised, each of which is being ingested.
     changed: usize,
+    /// True where more had changed than are kept at once: another poll follows.
+    more: bool,
 }
 
 /// An entry that is new or was revised, with its file already stored.
@@ -88,31 +92,49 @@ impl PollFeed {
             return ctx
                 .finish(async |tx| {
                     feeds::polled(tx, self.feed_id, &Polled::default()).await?;
-                    Ok(PollReport { not_modified: true, entries: 0, changed: 0 })
+                    Ok(PollReport { not_modified: true, entries: 0, changed: 0, more: false })
                 })
                 .await;
         }
         let parsed = parse_feed(&fetched.body, fetched.content_type.as_deref(), &fetched.url)
             .map_err(|error| errors::feed(&error))?;
-        let changed = self.changed(ctx, &parsed).await?;
+        let (changed, more) = self.changed(ctx, &parsed).await?;
         ctx.progress(0, changed.len() as u64, "store");
-        let polled = polled(&parsed, &fetched);
+        // Validators are kept with the last batch: the feed is not read until all of it is.
+        let polled = if more { Polled::default() } else { polled(&parsed, &fetched) };
         ctx.finish(async |tx| {
             for changed in &changed {
                 self.keep(ctx, tx, &parsed, changed).await?;
             }
             feeds::polled(tx, self.feed_id, &polled).await?;
-            Ok(PollReport { not_modified: false, entries: parsed.entries.len(), changed: changed.len() })
+            if more {
+                let rest = NewJob::new(Self::KIND, serde_json::to_value(self)?);
+                ctx.submit(tx, rest.about(&self.feed_id)).await?;
+            }
+            Ok(PollReport { not_modified: false, entries: parsed.entries.len(), changed: changed.len(), more })
         })
         .await
     }
 
-    /// The entries that are not known as they are now. Their files are stored here, before the finishing transaction,
-    /// which should not wait for disks or buckets; storing the same bytes again is nothing.
-    async fn changed(&self, ctx: &Ctx, feed: &Feed) -> Result<Vec<Changed>, JobError> {
-        let mut fresh = Vec::new();
+    /// The first entries that are not known as they are now, and whether there are more. Their files are stored here,
+    /// before the finishing transaction, which should not wait for disks or buckets; storing the same bytes again is
+    /// nothing.
+    async fn changed(&self, ctx: &Ctx, feed: &Feed) -> Result<(Vec<Changed>, bool), JobError> {
+        let (mut fresh, mut seen) = (Vec::new(), HashSet::new());
         let tx = ctx.begin().await?;
         for entry in &feed.entries {
+            // Of several entries of one name the first counts, which is the newest by custom; taking turns they would
+            // revise one another at every poll.
+            if !seen.insert(guid(entry)) {
+                continue;
+            }
+            if page(entry).len() as u64 > MOST_BYTES {
+                ctx.log(format!(
+                    "An entry is too long and was left out: {}",
+                    entry.title.as_deref().unwrap_or(&entry.id)
+                ));
+                continue;
+            }
             let content_hash = hash(entry);
             let known = articles::by_guid(&tx, self.feed_id, &guid(entry)).await?;
             if known.is_none_or(|article| article.content_hash != content_hash) {
@@ -120,8 +142,9 @@ impl PollFeed {
             }
         }
         tx.commit().await?;
+        let more = fresh.len() > BATCH;
         let mut changed = Vec::new();
-        for (entry, content_hash) in fresh {
+        for (entry, content_hash) in fresh.into_iter().take(BATCH) {
             ctx.check()?;
             let mut staged = ctx.files.stage(MOST_BYTES).await.map_err(|error| errors::files(&error))?;
             staged.write(Bytes::from(page(entry))).await.map_err(|error| errors::files(&error))?;
@@ -131,7 +154,7 @@ impl PollFeed {
             let file = FileRef { sha256: stored.sha256.as_bytes().to_vec(), bytes };
             changed.push(Changed { entry: entry.clone(), content_hash, file });
         }
-        Ok(changed)
+        Ok((changed, more))
     }
 
     async fn keep(&self, ctx: &Ctx, tx: &OrgTx, feed: &Feed, changed: &Changed) -> Result<(), JobError> {
