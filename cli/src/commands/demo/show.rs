@@ -78,6 +78,10 @@ pub(super) async fn show(client: Client, feed: String) -> Result<(), StartError>
         done?;
     }
     articles_ready(&client, &bars).await?;
+    // Bars are drawn on standard error and end without a line break.
+    if std::io::stderr().is_terminal() {
+        eprintln!();
+    }
     println!("  all of it searchable after {:.1} s", began.elapsed().as_secs_f64());
 
     heading("Search");
