@@ -16,6 +16,7 @@ use gristmill_engine::NewJob;
 use gristmill_files::Sha256Digest;
 use gristmill_store::{
     documents::{self, Document, Filter},
+    erasure,
     keys::Scope,
 };
 use serde::{Deserialize, Serialize};
@@ -218,7 +219,7 @@ pub(crate) async fn delete(
     let tx = app.engine.db().org(caller.org).await?;
     if query.purge {
         caller.need(Scope::Admin)?;
-        let files = documents::purge(&tx, id).await?.ok_or(ApiError::NotFound("document"))?;
+        let files = erasure::purge(&tx, id).await?.ok_or(ApiError::NotFound("document"))?;
         // In the same transaction, so that no file is forgotten; a slow bucket keeps no caller waiting.
         for sha256 in files {
             let sha256 = digest(&sha256)?.to_string();

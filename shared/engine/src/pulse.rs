@@ -31,6 +31,8 @@ use crate::{
 
 /// What jobs say of their progress is collected for so long.
 const NOTES_EVERY: Duration = Duration::from_millis(200);
+/// How long writing it may take.
+const NOTES_LIMIT: Duration = Duration::from_secs(5);
 
 /// The jobs a worker process runs.
 #[derive(Debug, Default)]
@@ -107,7 +109,7 @@ pub(crate) async fn beat(
             },
             () = running.noted.notified() => {
                 tokio::time::sleep(NOTES_EVERY).await;
-                timeout(limit, running.write_notes(&engine, &running.all())).await
+                Ok(running.write_notes(&engine, &running.all()).await)
             }
         };
         match done {
@@ -187,7 +189,11 @@ impl Running {
         if said.is_empty() {
             return Ok(());
         }
-        let written = store_notes(engine, &said).await;
+        // The limit is on the round trip alone: ended from outside, this would lose what it took.
+        let written = timeout(NOTES_LIMIT, store_notes(engine, &said)).await.unwrap_or_else(|_| {
+            tracing::warn!("the database does not answer; what jobs say is written later");
+            Ok(Vec::new())
+        });
         let kept = written.as_deref().unwrap_or_default();
         let jobs: Vec<JobId> = kept.iter().map(|row| row.id).collect();
         for (attempt, notes) in said {

@@ -12,6 +12,7 @@
 //! | [`jobs`], [`job_events`] | jobs and their history, for reading; the engine moves them |
 //! | [`workers`] | worker processes and when they were last seen |
 //! | [`documents`], [`chunks`] | documents, their versions, chunks and embeddings |
+//! | [`erasure`] | erasing documents and their files for good |
 //! | [`search`] | finding chunks by words and by meaning |
 //! | [`feeds`], [`articles`] | feeds and what was found in them |
 
@@ -19,6 +20,7 @@ pub mod articles;
 pub mod chunks;
 pub mod db;
 pub mod documents;
+pub mod erasure;
 pub mod error;
 pub mod feeds;
 pub mod idempotency;

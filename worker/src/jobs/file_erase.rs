@@ -2,7 +2,7 @@
 
 use gristmill_engine::{Job, JobError, Queue};
 use gristmill_files::Sha256Digest;
-use gristmill_store::documents;
+use gristmill_store::erasure;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +37,8 @@ impl Job<Services> for EraseFile {
         let sha256: Sha256Digest = self.sha256.parse()?;
         // The look and the deed are under one lock with handing the same bytes in, so that neither misses the other.
         ctx.finish(async |tx| {
-            documents::hold_file(tx, sha256.as_bytes()).await?;
-            let erased = !documents::refers_to(tx, sha256.as_bytes()).await?;
+            erasure::hold_file(tx, sha256.as_bytes()).await?;
+            let erased = !erasure::refers_to(tx, sha256.as_bytes()).await?;
             if erased {
                 let org = ctx.org().to_string();
                 ctx.files.delete(&org, &sha256).await.map_err(|error| errors::files(&error))?;
