@@ -12,10 +12,15 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use gristmill_core::ids::{KeyId, OrgId};
-use gristmill_store::keys::{self, ApiKey, Scope};
+use gristmill_store::{
+    keys::{self, ApiKey, Scope},
+    orgs,
+};
 
 use crate::{app::Shared, problem::ApiError};
 
+/// The installation's own organization; its administrators look after the others.
+const INSTALLATION: &str = "default";
 /// Longer texts are no keys of ours.
 const LONGEST_KEY: usize = 512;
 
@@ -68,6 +73,22 @@ impl<N> Caller<N> {
     /// Refuses unless the key also holds `scope`.
     pub(crate) fn need(&self, scope: Scope) -> Result<(), ApiError> {
         if self.may(scope) { Ok(()) } else { Err(ApiError::ScopeMissing(scope)) }
+    }
+
+    /// True for an administrator of the installation itself.
+    pub(crate) async fn runs_installation(&self, app: &Shared) -> Result<bool, ApiError> {
+        if !self.may(Scope::Admin) {
+            return Ok(false);
+        }
+        let tx = app.engine.db().org(self.org).await?;
+        let own = orgs::own(&tx).await?;
+        tx.commit().await?;
+        Ok(own.is_some_and(|org| org.name == INSTALLATION))
+    }
+
+    /// Refuses unless the caller administers the installation itself.
+    pub(crate) async fn need_installation(&self, app: &Shared) -> Result<(), ApiError> {
+        if self.runs_installation(app).await? { Ok(()) } else { Err(ApiError::InstallationOnly) }
     }
 }
 

@@ -49,6 +49,37 @@ impl<T: DeserializeOwned> JsonBody<T> {
     }
 }
 
+/// A JSON body that may be left out.
+#[derive(Debug)]
+pub(crate) struct MaybeJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, ApiError> {
+        let (json, announced) = (is_json(request.headers()), request.headers().contains_key(header::CONTENT_TYPE));
+        bound(&mut request, LIMIT)?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unread(&rejection, LIMIT))?;
+        match (bytes.is_empty(), json) {
+            (true, _) if !announced => Ok(Self(T::default())),
+            (_, true) => Ok(Self(parse(&bytes, "")?)),
+            (_, false) => Err(ApiError::UnsupportedMedia("application/json")),
+        }
+    }
+}
+
+/// The bytes of a JSON body of at most `limit_bytes`, not read yet.
+///
+/// # Errors
+/// When it does not say that it is JSON, is larger than that, or breaks off.
+pub(crate) async fn json_bytes(mut request: Request, limit_bytes: u64) -> Result<Bytes, ApiError> {
+    if !is_json(request.headers()) {
+        return Err(ApiError::UnsupportedMedia("application/json"));
+    }
+    bound(&mut request, limit_bytes)?;
+    Bytes::from_request(request, &()).await.map_err(|rejection| unread(&rejection, limit_bytes))
+}
+
 /// Lets at most `limit_bytes` of the body be read.
 ///
 /// # Errors
@@ -88,27 +119,60 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
 /// # Errors
 /// What is wrong, and where.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], root: &str) -> Result<T, ApiError> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let inner = error.inner();
-        let pointer = format!("{root}{}", pointer(error.path()));
-        let text = inner.to_string();
-        // The pointer says where; a line of a body that a program wrote says nothing.
-        let detail = text.rsplit_once(" at line ").map_or(text.as_str(), |(detail, _)| detail).to_owned();
-        match inner.classify() {
-            serde_json::error::Category::Data => ApiError::field(pointer, detail),
-            _ => not_json(root, inner),
-        }
-    })?;
-    reader.end().map_err(|error| not_json(root, &error))?;
+    let value = whole(bytes, root)?;
     // Postgres can keep U+0000 in no text. Only a body that spells it out needs to be looked through.
     if bytes.windows(6).any(|window| window == b"\\u0000") {
         let whole: Json = serde_json::from_slice(bytes).map_err(|error| not_json(root, &error))?;
-        if let Some(pointer) = zero(&whole, root) {
-            return Err(ApiError::field(pointer, "the character U+0000 cannot be kept; leave it out"));
-        }
+        no_zero(&whole, root)?;
     }
     Ok(value)
+}
+
+/// The same, except that U+0000 is not looked for: what is read may hold it.
+///
+/// # Errors
+/// What is wrong, and where.
+pub(crate) fn whole<T: DeserializeOwned>(bytes: &[u8], root: &str) -> Result<T, ApiError> {
+    // Keeping track of where one is costs as much as the reading: it is done only where there is something to tell.
+    match serde_json::from_slice(bytes) {
+        Ok(value) => Ok(value),
+        Err(_) => traced(bytes, root),
+    }
+}
+
+/// The same, keeping track of where it is.
+fn traced<T: DeserializeOwned>(bytes: &[u8], root: &str) -> Result<T, ApiError> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| misfit(&error, root))?;
+    reader.end().map_err(|error| not_json(root, &error))?;
+    Ok(value)
+}
+
+/// Reads a part of a body that was read as JSON already. `root` is the JSON Pointer of where it stands.
+///
+/// # Errors
+/// What is wrong, and where.
+pub(crate) fn part<T: DeserializeOwned>(json: Json, root: &str) -> Result<T, ApiError> {
+    no_zero(&json, root)?;
+    serde_path_to_error::deserialize(json).map_err(|error| misfit(&error, root))
+}
+
+fn misfit(error: &serde_path_to_error::Error<serde_json::Error>, root: &str) -> ApiError {
+    let inner = error.inner();
+    let text = inner.to_string();
+    // The pointer says where; a line of a body that a program wrote says nothing.
+    let detail = text.rsplit_once(" at line ").map_or(text.as_str(), |(detail, _)| detail).to_owned();
+    match inner.classify() {
+        serde_json::error::Category::Data => ApiError::field(format!("{root}{}", pointer(error.path())), detail),
+        _ => not_json(root, inner),
+    }
+}
+
+fn no_zero(json: &Json, root: &str) -> Result<(), ApiError> {
+    match zero(json, root) {
+        Some(pointer) => Err(ApiError::field(pointer, "the character U+0000 cannot be kept; leave it out")),
+        None => Ok(()),
+    }
 }
 
 fn not_json(pointer: &str, error: &serde_json::Error) -> ApiError {

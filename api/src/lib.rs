@@ -55,6 +55,7 @@ pub fn router(app: App) -> Result<Router, serde_json::Error> {
         .fallback(no_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(Extension(routes::service::LastChecks::default()))
+        .layer(Extension(routes::events::Hub::default()))
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(from_fn(observe::observe))
         .with_state(Arc::new(app));

@@ -40,6 +40,7 @@ pub(crate) struct PreferHeader {
     components(schemas(Problem)),
     security(("api_key" = [])),
     tags((name = "Jobs", description = "Work in the background"),
+         (name = "Flow", description = "Queues, limits and pauses"),
          (name = "Documents", description = "What was handed in and what was made of it"),
          (name = "Search", description = "Finding passages"),
          (name = "Feeds", description = "Feeds and their articles"),
@@ -79,7 +80,7 @@ fn operation_id(path: &str, handler: &str) -> String {
     if words.last() != Some(&handler) {
         words.push(handler);
     }
-    words.join("_")
+    words.join("_").replace('-', "_")
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -107,8 +108,11 @@ fn describe_problems(path: &str, operation: &mut Operation) {
     if takes_body {
         expected.extend([ProblemType::TooLarge, ProblemType::UnsupportedMedia, ProblemType::BodyIncomplete]);
     }
-    if path == "/v1/jobs" && takes_body {
+    if takes_body && ["/v1/jobs", "/v1/jobs:batch"].contains(&path) {
         expected.extend([ProblemType::UnknownKind, ProblemType::InvalidArgs]);
+    }
+    if path == "/v1/jobs" && takes_body {
+        expected.extend([ProblemType::InvalidDependency, ProblemType::DuplicateJob]);
     }
     if repeatable {
         expected.extend([ProblemType::IdempotencyInFlight, ProblemType::IdempotencyKeyReused]);

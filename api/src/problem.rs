@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use gristmill_ai::AiError;
+use gristmill_core::ids::JobId;
 use gristmill_engine::{delivery::DeliveryError, state::State, submit::SubmitError};
 use gristmill_fetch::FetchError;
 use gristmill_files::FilesError;
@@ -54,7 +55,9 @@ problem_types! {
     BodyIncomplete         408 "body-incomplete"          true  "The request's body broke off";
     StateConflict          409 "state-conflict"           false "The job's state does not allow it";
     NotReady               409 "not-ready"                true  "It is not ready yet";
+    DuplicateJob           409 "duplicate-job"            false "A job with the same unique key is not over";
     NameTaken              409 "name-taken"               false "The name is taken";
+    TooManyLimits          409 "too-many-limits"          false "There are too many limits already";
     IdempotencyInFlight    409 "idempotency-in-flight"    true  "The first request with this key has not ended";
     TooLarge               413 "too-large"                false "The body is too large";
     UnsupportedMedia       415 "unsupported-media"        false "The content type is not accepted";
@@ -63,6 +66,8 @@ problem_types! {
     AddressNotAllowed      422 "address-not-allowed"      false "The address may not be fetched from";
     UnknownKind            422 "unknown-kind"             false "There is no such kind of job";
     InvalidArgs            422 "invalid-args"             false "The arguments do not fit the kind of job";
+    InvalidDependency      422 "invalid-dependency"       false "The job cannot follow what it is to follow";
+    BatchRejected          422 "batch-rejected"           false "A job of the batch was refused, and so all were";
     IdempotencyKeyReused   422 "idempotency-key-reused"   false "The key came with another request before";
     Internal               500 "internal"                 false "Something went wrong on our side";
     Unavailable            503 "unavailable"              true  "A part of the service cannot be reached";
@@ -104,10 +109,26 @@ pub struct Problem {
     /// The job's state, where that is what does not allow the request.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub state: Option<String>,
+    /// The job that has the unique key, where that is what does not allow the request.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub job_id: Option<String>,
+    /// The jobs of a batch that were refused, where one of them made all be.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[schema(no_recursion)]
+    pub rejected: Vec<Rejected>,
     /// The request's id, which finds its log lines.
     pub request_id: String,
     /// Whether the same request may succeed later.
     pub retryable: bool,
+}
+
+/// A job of a batch that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rejected {
+    /// Its place in `jobs`, from 0.
+    pub index: usize,
+    /// Why; its pointers lead into that job.
+    pub problem: Problem,
 }
 
 /// Why a request was not answered as it hoped. The text of each variant is the problem's `detail`, except where the
@@ -162,8 +183,13 @@ pub enum ApiError {
     #[error("\"{0}\" is not an absolute URL.")]
     NotAUrl(String),
     /// A kind that no worker knows.
-    #[error("There is no kind of job called \"{0}\"; GET /v1/kinds lists those that exist.")]
-    UnknownKind(String),
+    #[error("There is no kind of job called \"{kind}\"; GET /v1/kinds lists those that exist.")]
+    UnknownKind {
+        /// The name.
+        kind: String,
+        /// Where it stands in the body.
+        pointer: String,
+    },
     /// Arguments that the kind does not accept.
     #[error("The arguments do not fit the kind of job.")]
     Args(Vec<FieldError>),
@@ -175,6 +201,21 @@ pub enum ApiError {
         /// What was wanted of it, as a participle.
         wanted: &'static str,
     },
+    /// There is a job with the same unique key.
+    #[error("{0} has the same unique key and is not over; wait for its end, or cancel it.")]
+    Duplicate(JobId),
+    /// There is one again, now that a job is to be run once more.
+    #[error("Another job with the same unique key is not over; wait for its end, or cancel it.")]
+    Rivalled,
+    /// A job cannot follow what it is to follow.
+    #[error("The job cannot be accepted: {0}.")]
+    After(String),
+    /// A job of a batch that is to be accepted as a whole was refused.
+    #[error("{} of the jobs cannot be accepted, so none was; rejected says which and why.", .0.len())]
+    BatchRejected(Vec<Rejected>),
+    /// An organization has as many limits as it may.
+    #[error("There are {0} limits already; remove one that is not needed.")]
+    TooManyLimits(usize),
     /// What was asked for is still being made, or could not be.
     #[error("{0}")]
     NotReady(String),
@@ -229,9 +270,13 @@ impl ApiError {
             Self::EmptyDocument => ProblemType::EmptyDocument,
             Self::Url(FetchError::AddressNotAllowed { .. }) => ProblemType::AddressNotAllowed,
             Self::Url(_) | Self::NotAUrl(_) => ProblemType::InvalidUrl,
-            Self::UnknownKind(_) => ProblemType::UnknownKind,
+            Self::UnknownKind { .. } => ProblemType::UnknownKind,
             Self::Args(_) => ProblemType::InvalidArgs,
             Self::State { .. } => ProblemType::StateConflict,
+            Self::Duplicate(_) | Self::Rivalled => ProblemType::DuplicateJob,
+            Self::After(_) => ProblemType::InvalidDependency,
+            Self::BatchRejected(_) => ProblemType::BatchRejected,
+            Self::TooManyLimits(_) => ProblemType::TooManyLimits,
             Self::NotReady(_) => ProblemType::NotReady,
             Self::NameTaken(_) => ProblemType::NameTaken,
             Self::InFlight => ProblemType::IdempotencyInFlight,
@@ -257,8 +302,12 @@ impl ApiError {
         };
         let errors = match self {
             Self::Invalid { errors, .. } | Self::Args(errors) => errors.clone(),
+            Self::UnknownKind { pointer, .. } => vec![FieldError::new(pointer, "no kind has this name")],
+            Self::After(why) => vec![FieldError::new("/after", why)],
             _ => Vec::new(),
         };
+        let rejected = if let Self::BatchRejected(rejected) = self { rejected.clone() } else { Vec::new() };
+        let job_id = if let Self::Duplicate(job) = self { Some(job.to_string()) } else { None };
         let state = if let Self::State { state, .. } = self { Some(state.name().to_owned()) } else { None };
         Problem {
             r#type: format!("/problems/{}", kind.name()),
@@ -267,6 +316,8 @@ impl ApiError {
             detail,
             errors,
             state,
+            job_id,
+            rejected,
             request_id: request_id.to_owned(),
             retryable: kind.retryable(),
         }
@@ -299,13 +350,21 @@ impl ApiError {
 
 impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
-        match error {
-            SubmitError::UnknownKind(kind) => Self::UnknownKind(kind),
-            SubmitError::Args(problems) => Self::Args(
-                problems.into_iter().map(|at| FieldError::new(format!("/args{}", at.pointer), at.detail)).collect(),
-            ),
-            SubmitError::Store(error) => Self::Store(error),
-        }
+        refused(error, "")
+    }
+}
+
+/// Why a job was refused that stands at `root` in the body.
+fn refused(error: SubmitError, root: &str) -> ApiError {
+    match error {
+        SubmitError::UnknownKind(kind) => ApiError::UnknownKind { kind, pointer: format!("{root}/kind") },
+        SubmitError::Args(problems) => ApiError::Args(
+            problems.into_iter().map(|at| FieldError::new(format!("{root}/args{}", at.pointer), at.detail)).collect(),
+        ),
+        SubmitError::FollowUp(name, why) => refused(*why, &format!("{root}/{name}")),
+        SubmitError::After(why) => ApiError::After(why.to_string()),
+        SubmitError::Duplicate(job) => ApiError::Duplicate(job),
+        SubmitError::Store(error) => ApiError::Store(error),
     }
 }
 

@@ -31,8 +31,17 @@ fn separated(uri: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
+/// Names of limits may hold colons themselves (`/v1/limits/key/crm:acme`): only these are verbs there, and only when the
+/// colon is written as such. A name that ends like a verb is written with `%3A`.
+const NAMES: &str = "/v1/limits/";
+const VERBS_OF_NAMES: [&str; 2] = [":pause", ":resume"];
+
 /// The path as the router has it; `None` where it has no verb.
 fn routed(path: &str) -> Option<String> {
+    if path.starts_with(NAMES) {
+        let (name, verb) = VERBS_OF_NAMES.iter().find_map(|verb| Some((path.strip_suffix(verb)?, &verb[1..])))?;
+        return Some(format!("{name}{MARK}{verb}"));
+    }
     let segment = path.rfind('/')? + 1;
     // Some clients percent-encode the colon.
     let (colon, width) = ["%3A", "%3a", ":"]
@@ -81,6 +90,14 @@ mod tests {
         assert_eq!(routed("/v1/jobs/job_1%3Acancel").as_deref(), Some("/v1/jobs/job_1/!cancel"));
         assert_eq!(routed("http://host/v1/jobs:batch").as_deref(), Some("http://host/v1/jobs/!batch"));
         assert_eq!(shown("/v1/jobs/{id}/!cancel"), "/v1/jobs/{id}:cancel");
+    }
+
+    #[test]
+    fn a_name_may_hold_colons() {
+        assert_eq!(routed("/v1/limits/key/crm:acme"), None);
+        assert_eq!(routed("/v1/limits/key/a:b:pause").as_deref(), Some("/v1/limits/key/a:b/!pause"));
+        assert_eq!(routed("/v1/limits/key/a%3Apause"), None);
+        assert_eq!(routed("/v1/queues/ai:resume?x=1").as_deref(), Some("/v1/queues/ai/!resume?x=1"));
     }
 
     #[test]

@@ -109,7 +109,12 @@ impl Installation {
         let lease = config.worker.lease;
         let scheduler_stop = CancellationToken::new();
         let (clockwork, ends) = (engine.clone(), scheduler_stop.clone());
-        let scheduler = tokio::spawn(async move { gristmill_scheduler::run(&clockwork, lease, ends).await });
+        let scheduler = tokio::spawn(async move {
+            tokio::join!(
+                gristmill_scheduler::run(&clockwork, lease, ends.clone()),
+                gristmill_scheduler::run_pruner(&clockwork, &config.retention, ends),
+            )
+        });
         let mut worker = tokio::spawn(worker.run(stop.clone()));
         let mut api = tokio::spawn(gristmill_api::serve(listener, router, stop.clone()));
         let mut scheduler = scheduler;

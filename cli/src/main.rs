@@ -47,6 +47,14 @@ enum Command {
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },
+    /// Hands a job in, over HTTP
+    Enqueue(commands::enqueue::Enqueue),
+    /// Looks at jobs and steers them, over HTTP
+    Jobs(commands::jobs::Jobs),
+    /// Looks at the queues, pauses them and lets them go on, over HTTP
+    Queues(commands::queues::Queues),
+    /// Looks at limits and sets them, over HTTP
+    Limits(commands::limits::Limits),
     /// Prints what `.env.example` should say
     #[command(hide = true)]
     EnvExample,
@@ -62,6 +70,10 @@ async fn run(command: Command) -> Result<ExitCode, StartError> {
         Command::Demo { exit, bind } => commands::demo::run(exit, bind).await,
         Command::Migrate => commands::migrate::run().await,
         Command::Postgres { data_dir, command } => commands::postgres::run(data_dir, command).await,
+        Command::Enqueue(command) => commands::enqueue::run(command).await,
+        Command::Jobs(command) => commands::jobs::run(command).await,
+        Command::Queues(command) => commands::queues::run(command).await,
+        Command::Limits(command) => commands::limits::run(command).await,
         Command::EnvExample => {
             print!("{}", gristmill_core::config::env_example());
             Ok(ExitCode::SUCCESS)

@@ -13,6 +13,7 @@ mod m20261121_000001_organizations;
 mod m20261121_000002_jobs;
 mod m20261121_000003_documents;
 mod m20261121_000004_feeds;
+mod m20261121_000005_flow;
 mod tenancy;
 
 /// Every change, oldest first.
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_jobs::Migration),
             Box::new(m20261121_000003_documents::Migration),
             Box::new(m20261121_000004_feeds::Migration),
+            Box::new(m20261121_000005_flow::Migration),
         ]
     }
 }

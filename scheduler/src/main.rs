@@ -12,6 +12,10 @@ async fn run() -> Result<ExitCode, StartError> {
     let process = Process::start().await?;
     process.answer_probes(None);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the scheduler runs");
-    gristmill_scheduler::run(&process.engine, process.config.worker.lease, process.stop).await;
+    let Process { config, engine, stop, .. } = process;
+    tokio::join!(
+        gristmill_scheduler::run(&engine, config.worker.lease, stop.clone()),
+        gristmill_scheduler::run_pruner(&engine, &config.retention, stop),
+    );
     Ok(ExitCode::SUCCESS)
 }

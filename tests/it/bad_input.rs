@@ -226,6 +226,59 @@ async fn a_body_that_is_wrong_is_told_where() {
             "/delay_s",
         ),
         ("/v1/jobs", json!({ "kind": "x", "args": { "a": "\u{0}" } }), 400, "invalid-request", "/args/a"),
+        ("/v1/jobs", json!({ "kind": "x", "unique": { "key": "" } }), 400, "invalid-request", "/unique/key"),
+        (
+            "/v1/jobs",
+            json!({ "kind": "x", "unique": { "key": "k", "while": "ever" } }),
+            400,
+            "invalid-request",
+            "/unique/while",
+        ),
+        ("/v1/jobs", json!({ "kind": "x", "after": ["doc_1"] }), 400, "invalid-request", "/after/0"),
+        ("/v1/jobs", json!({ "kind": "x", "concurrency_limit": 2 }), 400, "invalid-request", "/concurrency_limit"),
+        (
+            "/v1/jobs",
+            json!({ "kind": "x", "concurrency_key": "k", "concurrency_limit": 0 }),
+            400,
+            "invalid-request",
+            "/concurrency_limit",
+        ),
+        ("/v1/jobs", json!({ "kind": "x", "units": 0 }), 400, "invalid-request", "/units"),
+        ("/v1/jobs", json!({ "kind": "x", "ref": "a" }), 400, "invalid-request", "/ref"),
+        ("/v1/jobs", json!({ "kind": "x", "on_success": {} }), 400, "invalid-request", "/on_success"),
+        (
+            "/v1/jobs",
+            json!({ "kind": "analysis.run", "args": { "task": "summary", "input": { "text": "One." } },
+                    "after": ["job_01h455vb4pex5vsknk084sn02q"] }),
+            422,
+            "invalid-dependency",
+            "/after",
+        ),
+        (
+            "/v1/jobs",
+            json!({ "kind": "analysis.run", "args": { "task": "summary", "input": { "text": "One." } },
+                    "on_success": { "kind": "no.such" } }),
+            422,
+            "unknown-kind",
+            "/on_success/kind",
+        ),
+        (
+            "/v1/jobs",
+            json!({ "kind": "analysis.run", "args": { "task": "summary", "input": { "text": "One." } },
+                    "on_failure": { "kind": "analysis.run", "args": { "task": "poem", "input": { "text": "One." } } } }),
+            422,
+            "invalid-args",
+            "/on_failure/args/task",
+        ),
+        ("/v1/jobs:batch", json!({ "jobs": {} }), 400, "invalid-request", "/jobs"),
+        ("/v1/jobs:batch", json!({ "jobs": [{ "kind": "x" }], "atom": true }), 400, "invalid-request", "/atom"),
+        (
+            "/v1/jobs:batch",
+            json!({ "jobs": [{ "kind": "x" }], "on_complete": { "kind": "y", "priority": -1 } }),
+            400,
+            "invalid-request",
+            "/on_complete/priority",
+        ),
         (
             "/v1/jobs",
             summary(json!({ "task": "summary", "input": input, "options": { "max_sentences": 0 } })),
@@ -287,7 +340,9 @@ async fn a_body_that_is_not_json_is_refused() {
         Answer::to(request.body(body)).await
     };
     let nested = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
-    for path in ["/v1/jobs", "/v1/documents", "/v1/feeds", "/v1/search", "/v1/orgs"] {
+    for path in
+        ["/v1/jobs", "/v1/jobs:batch", "/v1/bulk-actions", "/v1/documents", "/v1/feeds", "/v1/search", "/v1/orgs"]
+    {
         for body in [&b""[..], b"{", b"nonsense", b"{} {}", b"\xff\xfe", b"[]", &nested] {
             send(path, "application/json", body.to_vec()).await.problem(400, "invalid-request");
         }
@@ -359,7 +414,7 @@ async fn addresses_that_lead_nowhere_say_so() {
         answer.problem(405, "method-not-allowed");
         assert!(!answer.header("allow").is_empty(), "{method} {path}");
     }
-    for list in ["/v1/jobs", "/v1/documents", "/v1/feeds", "/v1/articles"] {
+    for list in ["/v1/jobs", "/v1/batches", "/v1/documents", "/v1/feeds", "/v1/articles"] {
         for (query, name) in [
             ("limit=0", "limit"),
             ("limit=201", "limit"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gristmill_engine::{
     NewJob, Queue,
-    control::Controlled,
+    control::{Action, Controlled},
     delivery::Message,
     dispatch::Dispatched,
     job::Job as _,
@@ -97,7 +97,7 @@ on_both! {
         let id = world.submit(job).await;
         assert_eq!(world.job(id).await.state, "scheduled");
         let tx = world.engine.db().org(world.org).await.unwrap();
-        assert_eq!(world.engine.promote(&tx, id).await.unwrap(), Controlled::Done);
+        assert_eq!(world.engine.act(&tx, Action::Promote, id).await.unwrap(), Controlled::Done);
         tx.commit().await.unwrap();
         world.engine.nudge();
         world.until_state(id, "succeeded").await;
@@ -120,11 +120,11 @@ on_both! {
             world.submit(job).await;
         }
         world.engine.dispatch().await.unwrap();
-        let mut messages = world.engine.delivery().messages(Queue::Default);
+        let mut messages = world.engine.delivery().messages(Queue::Default, std::sync::Arc::new(|| 1));
         let mut order = Vec::new();
         for _ in 0..3 {
             let Ok(message) = futures::StreamExt::next(&mut messages).await.unwrap();
-            order.push(message.priority);
+            order.push(world.job(message.job_id).await.priority);
         }
         assert_eq!(order, [0, 5, 9]);
     }
@@ -164,7 +164,7 @@ on_both! {
         let id = world.play("second wind", &[Act::GiveUp, Act::Return]).await;
         world.until_state(id, "failed").await;
         let tx = world.engine.db().org(world.org).await.unwrap();
-        assert_eq!(world.engine.retry(&tx, id).await.unwrap(), Controlled::Done);
+        assert_eq!(world.engine.act(&tx, Action::Retry, id).await.unwrap(), Controlled::Done);
         tx.commit().await.unwrap();
         world.engine.nudge();
         let job = world.until_state(id, "succeeded").await;
@@ -185,8 +185,9 @@ on_both! {
         world.work().await;
         world.until_state(id, "succeeded").await;
         let last = world.play("last", &[Act::Return]).await;
-        for dispatch_seq in [0, 1, 2] {
-            let message = Message { job_id: id, kind: Play::KIND.into(), dispatch_seq, priority: 0, due_ms: 0 };
+        // Slots of the queue begin at 30,000; their uses are counted above the lowest 16 bits.
+        for dispatch_seq in [0, 30_000, 30_000 + (1 << 16), 30_000 + (2 << 16)] {
+            let message = Message { score: 0, job_id: id, dispatch_seq, kind: Play::KIND.into() };
             world.engine.delivery().push(Queue::Default, &[message]).await.unwrap();
         }
         world.engine.dispatch().await.unwrap();
@@ -240,12 +241,12 @@ on_both! {
         // It waits in the delivery: nothing is lost.
         assert_eq!(world.engine.sweep(true, Duration::ZERO).await.unwrap(), Swept::default());
         // Somebody takes it and dies before the claim.
-        let taken = futures::StreamExt::next(&mut world.engine.delivery().messages(Queue::Default)).await;
+        let taken = futures::StreamExt::next(&mut world.engine.delivery().messages(Queue::Default, std::sync::Arc::new(|| 1))).await;
         let Ok(taken) = taken.unwrap();
         assert_eq!(taken.job_id, id);
         let swept = world.engine.sweep(true, Duration::ZERO).await.unwrap();
         assert_eq!(swept, Swept { expired: 0, undelivered: 1 });
-        assert_eq!(world.engine.dispatch().await.unwrap(), Dispatched { due: 0, sent: 1, more: false });
+        assert_eq!(world.engine.dispatch().await.unwrap().sent, 1);
         world.work().await;
         world.until_state(id, "succeeded").await;
         assert_eq!(world.written(id).await, 1);
@@ -354,14 +355,15 @@ on_both! {
         for index in 0..5 {
             world.play(&format!("{index}"), &[Act::Return]).await;
         }
-        assert_eq!(small.dispatch().await.unwrap(), Dispatched { due: 0, sent: 3, more: true });
-        assert_eq!(small.dispatch().await.unwrap(), Dispatched { due: 0, sent: 0, more: false });
+        for sent in [3, 0] {
+            assert_eq!(small.dispatch().await.unwrap(), Dispatched { sent, more: true, retry_in: None });
+        }
     }
 }
 
 async fn cancel(world: &World, id: gristmill_core::ids::JobId, expected: Controlled) {
     let tx = world.engine.db().org(world.org).await.unwrap();
-    assert_eq!(world.engine.cancel(&tx, id).await.unwrap(), expected);
+    assert_eq!(world.engine.act(&tx, Action::Cancel, id).await.unwrap(), expected);
     tx.commit().await.unwrap();
 }
 

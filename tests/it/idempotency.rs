@@ -37,12 +37,16 @@ async fn the_same_request_again_gets_the_same_answer_and_does_nothing() {
     // The address is not fetched: nothing works here.
     let document = json!({ "source": { "type": "url", "url": "https://example.org/a" } });
     let feed = json!({ "url": "https://example.org/feed" });
-    for (path, body) in [("/v1/jobs", job("One.")), ("/v1/documents", document), ("/v1/feeds", feed)] {
+    let batch = json!({ "jobs": [job("Two."), { "kind": "no.such" }] });
+    for (path, body) in
+        [("/v1/jobs", job("One.")), ("/v1/jobs:batch", batch), ("/v1/documents", document), ("/v1/feeds", feed)]
+    {
         let first = send(&site.admin, path, path, &body).await;
         assert!([201, 202].contains(&first.status) && !first.headers.contains_key("idempotency-replayed"), "{path}");
-        let list = site.admin.list(path).await.len();
+        let listed = path.trim_end_matches(":batch");
+        let list = site.admin.list(listed).await.len();
         replays(&send(&site.admin, path, path, &body).await, &first);
-        assert_eq!(site.admin.list(path).await.len(), list, "{path}");
+        assert_eq!(site.admin.list(listed).await.len(), list, "{path}");
     }
 }
 

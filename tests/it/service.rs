@@ -20,7 +20,7 @@ use tokio::{
 };
 
 /// What the contract has so far.
-const CALLS: [&str; 27] = [
+const CALLS: [&str; 43] = [
     "POST /v1/jobs",
     "GET /v1/jobs",
     "GET /v1/jobs/{id}",
@@ -28,6 +28,22 @@ const CALLS: [&str; 27] = [
     "POST /v1/jobs/{id}:cancel",
     "POST /v1/jobs/{id}:retry",
     "POST /v1/jobs/{id}:promote",
+    "POST /v1/jobs:batch",
+    "DELETE /v1/jobs/{id}",
+    "GET /v1/jobs/{id}/steps",
+    "GET /v1/batches",
+    "GET /v1/batches/{id}",
+    "POST /v1/bulk-actions",
+    "GET /v1/events",
+    "GET /v1/queues",
+    "POST /v1/queues/{name}:pause",
+    "POST /v1/queues/{name}:resume",
+    "GET /v1/task-stats",
+    "GET /v1/limits",
+    "PUT /v1/limits/{scope}/{name}",
+    "DELETE /v1/limits/{scope}/{name}",
+    "POST /v1/limits/{scope}/{name}:pause",
+    "POST /v1/limits/{scope}/{name}:resume",
     "GET /v1/kinds",
     "POST /v1/documents",
     "GET /v1/documents",

@@ -60,8 +60,10 @@ async fn belongings(site: &Site, owner: &Client) -> HashMap<&'static str, String
         .await
         .is(202)
         .id();
-    assert!(site.admin.list("/v1/jobs").await.is_empty());
+    let empty = owner.post("/v1/jobs:batch", &json!({ "jobs": [{ "kind": "no.such" }] })).await.is(202).json;
+    assert!(site.admin.list("/v1/jobs").await.is_empty() && site.admin.list("/v1/batches").await.is_empty());
     HashMap::from([
+        ("/v1/batches", text(&empty["batch_id"])),
         ("/v1/jobs", busy),
         ("/v1/documents", text(&document["id"])),
         ("/v1/feeds", feed),
@@ -105,7 +107,7 @@ on_both! {
         let stranger = site.organization("stranger", &["admin"]).await;
         belongings(&site, &owner).await;
         for client in [&stranger, &site.admin] {
-            for list in ["/v1/jobs", "/v1/documents", "/v1/documents?external_id=plan", "/v1/feeds", "/v1/articles"] {
+            for list in ["/v1/jobs", "/v1/batches", "/v1/documents", "/v1/documents?external_id=plan", "/v1/feeds", "/v1/articles"] {
                 assert!(client.list(list).await.is_empty(), "{list}");
             }
             for mode in ["keyword", "semantic", "hybrid"] {
@@ -182,14 +184,27 @@ async fn a_key_may_do_what_its_scopes_say_and_no_more() {
                 answer.problem(403, "forbidden");
             }
         };
-        for path in ["/v1/jobs", "/v1/documents", "/v1/feeds", "/v1/articles", &format!("/v1/jobs/{job}/events")] {
+        let of_job = ["events", "steps"].map(|what| format!("/v1/jobs/{job}/{what}"));
+        let lists = ["jobs", "documents", "feeds", "articles", "batches", "queues", "limits", "task-stats"];
+        for path in lists.map(|list| format!("/v1/{list}")).iter().chain(&of_job) {
             check(client.get(path).await, allowed[0], path);
         }
         check(client.post("/v1/search", &json!({ "query": "mill" })).await, allowed[0], "search");
-        for (path, body) in [("/v1/jobs", &body), ("/v1/documents", &document), ("/v1/feeds", &feed)] {
+        let batch = json!({ "jobs": [body] });
+        for (path, body) in
+            [("/v1/jobs", &body), ("/v1/jobs:batch", &batch), ("/v1/documents", &document), ("/v1/feeds", &feed)]
+        {
             check(client.post(path, body).await, allowed[1], path);
         }
         check(client.act(&format!("/v1/jobs/{job}:cancel")).await, allowed[2], "cancel");
+        for path in ["queues/ai:pause", "queues/ai:resume", "limits/key/k:pause", "limits/key/k:resume"] {
+            check(client.act(&format!("/v1/{path}")).await, allowed[2], path);
+        }
+        for (action, may) in [("cancel", allowed[2]), ("delete", allowed[3])] {
+            let bulk = json!({ "action": action, "filter": {}, "dry_run": true });
+            check(client.post("/v1/bulk-actions", &bulk).await, may, action);
+        }
+        check(client.delete(&format!("/v1/jobs/{job}")).await, allowed[3], "remove");
         check(client.delete(&format!("/v1/documents/{doc}")).await, allowed[2], "delete");
         check(client.delete(&format!("/v1/documents/{doc}?purge=true")).await, allowed[3], "purge");
         check(client.post(&format!("/v1/orgs/{org}/keys"), &keys).await, allowed[3], "keys");

@@ -90,6 +90,10 @@ pub enum Act {
     Report,
     /// It says a line and returns at once.
     SayAndReturn,
+    /// It does a step that counts how often it is done, and fails.
+    StepAndFail,
+    /// It does the same step and returns what that returned.
+    StepAndReturn,
 }
 
 impl Job<Services> for Play {
@@ -133,6 +137,11 @@ impl Job<Services> for Play {
                 ctx.log("nothing more to do");
                 Ok(self.name)
             }
+            Act::StepAndFail => {
+                self.step(ctx).await?;
+                Err(JobError::transient("told-to", "It was told to fail after a step."))
+            }
+            Act::StepAndReturn => self.step(ctx).await,
             Act::Report => {
                 ctx.log("half-way there");
                 ctx.progress(1, 2, "working");
@@ -144,6 +153,14 @@ impl Job<Services> for Play {
 }
 
 impl Play {
+    async fn step(&self, ctx: &Ctx<Services>) -> Result<String, JobError> {
+        ctx.step("pay", async || {
+            ctx.noticed.lock().unwrap().push("paid".to_owned());
+            Ok(format!("receipt of attempt {}", ctx.attempt()))
+        })
+        .await
+    }
+
     async fn write(self, ctx: &Ctx<Services>, fail: bool) -> Result<String, JobError> {
         let id = ctx.job_id();
         let written = ctx

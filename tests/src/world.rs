@@ -9,7 +9,11 @@ use gristmill_core::{
 use gristmill_engine::{
     Engine, NewJob,
     delivery::{Delivery, MemoryDelivery, RedisDelivery},
+    control::{Action, Controlled},
     dispatch::Pace,
+    flow::{Scope, Subject},
+    limits::{self, Setting},
+    submit::{SubmitError, Submitted},
     worker::{Limits, Worker},
 };
 use gristmill_store::{
@@ -137,16 +141,51 @@ impl World {
 
     /// Submits a [`Play`] called `name`.
     pub async fn play(&self, name: &str, acts: &[Act]) -> JobId {
-        self.submit(NewJob::of(&Play { name: name.into(), acts: acts.to_vec() }).unwrap()).await
+        self.submit(Self::new_play(name, acts)).await
+    }
+
+    /// A job that plays `acts`, to be submitted.
+    pub fn new_play(name: &str, acts: &[Act]) -> NewJob {
+        NewJob::of(&Play { name: name.into(), acts: acts.to_vec() }).unwrap()
     }
 
     /// Submits a job.
     pub async fn submit(&self, job: NewJob) -> JobId {
-        let tx = self.engine.db().org(self.org).await.unwrap();
-        let id = self.engine.submit(&tx, job).await.unwrap();
+        self.try_submit(self.org, job).await.unwrap().id()
+    }
+
+    /// Submits a job of `org`, which may be refused.
+    pub async fn try_submit(&self, org: OrgId, job: NewJob) -> Result<Submitted, SubmitError> {
+        let tx = self.engine.db().org(org).await.unwrap();
+        let submitted = self.engine.submit_many(&tx, vec![job]).await.unwrap().remove(0);
         tx.commit().await.unwrap();
         self.engine.nudge();
-        id
+        submitted
+    }
+
+    /// Another organization.
+    pub async fn other_org(&self, name: &str) -> OrgId {
+        let tx = self.engine.db().system().await.unwrap();
+        let org = orgs::create(&tx, name).await.unwrap().unwrap().id;
+        tx.commit().await.unwrap();
+        org
+    }
+
+    /// Sets a limit.
+    pub async fn limit(&self, org: Uuid, scope: Scope, name: &str, setting: Setting) {
+        let tx = self.engine.db().system().await.unwrap();
+        limits::set(&tx, &Subject { org, scope, name: name.into() }, setting).await.unwrap();
+        tx.commit().await.unwrap();
+        self.engine.nudge();
+    }
+
+    /// Does something to a job, as a person would.
+    pub async fn act(&self, action: Action, id: JobId) -> Controlled {
+        let tx = self.engine.db().org(self.org).await.unwrap();
+        let done = self.engine.act(&tx, action, id).await.unwrap();
+        tx.commit().await.unwrap();
+        self.engine.nudge();
+        done
     }
 
     /// The job as it is.
@@ -165,7 +204,7 @@ impl World {
     /// The job's history so far.
     pub async fn events(&self, id: JobId) -> Vec<JobEvent> {
         let tx = self.engine.db().org(self.org).await.unwrap();
-        let events = job_events::list(&tx, id, 0, 1_000).await.unwrap();
+        let events = job_events::of(&tx, id, 0, 1_000).await.unwrap();
         tx.commit().await.unwrap();
         events
     }

@@ -104,7 +104,7 @@ pub(crate) async fn create(
     // What names a place inside a document names the same feed.
     url.set_fragment(None);
     let tx = app.engine.db().org(caller.org).await?;
-    let done = once(&tx, caller.org, &repeat, Content::json(&body.bytes), async {
+    let done = once(&tx, caller.org, &repeat, repeat.json(&body.bytes), async {
         let (status, feed) = match feeds::create(&tx, url.as_str()).await? {
             Some(feed) => {
                 submit_poll(&app, &tx, feed.id, request_id).await?;

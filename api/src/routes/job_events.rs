@@ -33,11 +33,11 @@ use crate::{
 };
 
 /// How often a stream without news says that it lives: proxies drop what is silent for a minute.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Events read at once for a stream.
 const BATCH: u64 = 200;
 /// How long a client should wait before it connects again, in milliseconds.
-const RECONNECT: Duration = Duration::from_secs(2);
+pub(crate) const RECONNECT: Duration = Duration::from_secs(2);
 
 /// Something that happened to a job.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,7 +49,8 @@ pub struct JobEventBody {
     pub job_id: JobId,
     /// When.
     pub at: DateTime<Utc>,
-    /// What: `created`, `started`, `progress`, `log`, `retry_scheduled`, `succeeded`, `failed`, `cancelled` ….
+    /// What: `created`, `released`, `started`, `progress`, `log`, `step`, `retry_scheduled`, `succeeded`, `failed`,
+    /// `cancelled`, `retried`, `revived` ….
     #[schema(example = "progress")]
     pub r#type: String,
     /// During which attempt; 0 before the first.
@@ -59,7 +60,7 @@ pub struct JobEventBody {
 }
 
 impl JobEventBody {
-    fn seen(event: JobEvent, may_operate: bool) -> Self {
+    pub(crate) fn seen(event: JobEvent, may_operate: bool) -> Self {
         let JobEvent { id, job_id, at, r#type, attempt, mut data } = event;
         if !may_operate && let Some(error) = data.get_mut("error") {
             *error = without_cause(error.take());
@@ -105,8 +106,8 @@ pub(crate) async fn list(
     }
     let limit = params::limit_of(query.limit)?;
     let tx = app.engine.db().org(caller.org).await?;
-    jobs::find(&tx, id).await?.ok_or(ApiError::NotFound("job"))?;
-    let mut events = job_events::list(&tx, id, after, limit + 1).await?;
+    let job = jobs::find(&tx, id).await?.ok_or(ApiError::NotFound("job"))?;
+    let mut events = job_events::list(&tx, &job, after, limit + 1).await?;
     tx.commit().await?;
     let more = events.len() as u64 > limit;
     events.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -115,14 +116,14 @@ pub(crate) async fn list(
     Ok(axum::Json(List { data, next_cursor }).into_response())
 }
 
-fn wants_stream(headers: &HeaderMap) -> bool {
+pub(crate) fn wants_stream(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted
         .flat_map(|value| value.split(','))
         .any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream")))
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
+pub(crate) fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
     match value.to_str().map(str::trim) {
         Ok("") => Ok(None),
@@ -191,8 +192,9 @@ impl Following {
     async fn look(&mut self) -> Result<(), ApiError> {
         let tx = self.db.org(self.org).await?;
         // The job before its events: the event that ends a job is written together with its state.
-        let over = jobs::find(&tx, self.job).await?.ok_or(ApiError::NotFound("job"))?.is_over();
-        let events = job_events::list(&tx, self.job, self.after, BATCH).await?;
+        let job = jobs::find(&tx, self.job).await?.ok_or(ApiError::NotFound("job"))?;
+        let over = job.is_over();
+        let events = job_events::list(&tx, &job, self.after, BATCH).await?;
         tx.commit().await?;
         self.after = events.last().map_or(self.after, |event| event.id);
         self.more = events.len() as u64 == BATCH;

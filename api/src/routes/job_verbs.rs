@@ -1,4 +1,4 @@
-//! `/v1/jobs/{id}:cancel`, `:retry` and `:promote`.
+//! `/v1/jobs/{id}:cancel`, `:retry` and `:promote`; and `DELETE /v1/jobs/{id}`.
 
 use axum::{
     extract::State,
@@ -6,12 +6,12 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use gristmill_core::ids::JobId;
-use gristmill_engine::control::Controlled;
+use gristmill_engine::control::{Action, Controlled};
 use gristmill_store::{OrgTx, Result};
 
 use crate::{
     app::Shared,
-    auth::{Caller, Operate},
+    auth::{Admin, Caller, Operate},
     idempotency::{Answer, Done},
     openapi::PreferHeader,
     params::Id,
@@ -34,7 +34,7 @@ pub(crate) async fn cancel(
     stop: Stopping,
 ) -> std::result::Result<Response, ApiError> {
     let tx = app.engine.db().org(caller.org).await?;
-    let controlled = app.engine.cancel(&tx, id).await;
+    let controlled = app.engine.act(&tx, Action::Cancel, id).await;
     done(&app, &caller, tx, id, controlled, "cancelled", prefer, &stop).await
 }
 
@@ -43,7 +43,8 @@ pub(crate) async fn cancel(
     params(("id" = String, Path, description = "The job's id"), PreferHeader),
     responses((status = 202, description = "It will run again", body = JobBody),
               (status = 200, description = "It ended within the time given by `Prefer: wait`", body = JobBody),
-              (status = 409, description = "It did not fail and was not cancelled; `state` says where it stands")))]
+              (status = 409, description = "It did not fail and was not cancelled, and `state` says where it stands; or \
+                  another one has its unique key")))]
 pub(crate) async fn retry(
     caller: Caller<Operate>,
     State(app): State<Shared>,
@@ -52,7 +53,7 @@ pub(crate) async fn retry(
     stop: Stopping,
 ) -> std::result::Result<Response, ApiError> {
     let tx = app.engine.db().org(caller.org).await?;
-    let controlled = app.engine.retry(&tx, id).await;
+    let controlled = app.engine.act(&tx, Action::Retry, id).await;
     done(&app, &caller, tx, id, controlled, "retried", prefer, &stop).await
 }
 
@@ -70,8 +71,29 @@ pub(crate) async fn promote(
     stop: Stopping,
 ) -> std::result::Result<Response, ApiError> {
     let tx = app.engine.db().org(caller.org).await?;
-    let controlled = app.engine.promote(&tx, id).await;
+    let controlled = app.engine.act(&tx, Action::Promote, id).await;
     done(&app, &caller, tx, id, controlled, "promoted", prefer, &stop).await
+}
+
+/// Remove a job that is over, with its history. Needs the scope admin.
+#[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "Jobs",
+    params(("id" = String, Path, description = "The job's id")),
+    responses((status = 204, description = "It is gone"),
+              (status = 409, description = "It is not over; `state` says where it stands")))]
+pub(crate) async fn remove(
+    caller: Caller<Admin>,
+    State(app): State<Shared>,
+    Id(id): Id<JobId>,
+) -> std::result::Result<StatusCode, ApiError> {
+    let tx = app.engine.db().org(caller.org).await?;
+    match app.engine.act(&tx, Action::Delete, id).await? {
+        Controlled::Done => {}
+        Controlled::NotFound => return Err(ApiError::NotFound("job")),
+        Controlled::Refused(state) => return Err(ApiError::State { state, wanted: "removed" }),
+        Controlled::Duplicate => return Err(ApiError::Rivalled),
+    }
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Answers what came of it: the job, or why not.
@@ -90,6 +112,7 @@ async fn done(
         Controlled::Done => {}
         Controlled::NotFound => return Err(ApiError::NotFound("job")),
         Controlled::Refused(state) => return Err(ApiError::State { state, wanted }),
+        Controlled::Duplicate => return Err(ApiError::Rivalled),
     }
     let job = submitted(&tx, id).await?;
     tx.commit().await?;

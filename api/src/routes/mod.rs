@@ -1,16 +1,24 @@
 //! One file per resource. To add an endpoint, copy a neighbour and add its line in `all`.
 
 pub mod articles;
+pub mod batches;
+pub mod bulk_actions;
 pub mod documents;
+pub mod events;
 pub mod feeds;
 pub mod job_events;
+pub mod job_steps;
 pub mod job_verbs;
 pub mod jobs;
+pub mod jobs_batch;
 pub mod kinds;
+pub mod limits;
 pub mod me;
 pub mod orgs;
+pub mod queues;
 pub mod search;
 pub mod service;
+pub mod task_stats;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -20,11 +28,25 @@ use crate::{app::Shared, verbs::VerbRoutes as _};
 pub(crate) fn all() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(jobs::submit, jobs::list))
-        .routes(routes!(jobs::show))
+        .verb(routes!(jobs_batch::batch))
+        .routes(routes!(jobs::show, job_verbs::remove))
         .routes(routes!(job_events::list))
+        .routes(routes!(job_steps::list))
         .verb(routes!(job_verbs::cancel))
         .verb(routes!(job_verbs::retry))
         .verb(routes!(job_verbs::promote))
+        .routes(routes!(batches::list))
+        .routes(routes!(batches::show))
+        .routes(routes!(bulk_actions::create))
+        .routes(routes!(events::list))
+        .routes(routes!(queues::list))
+        .verb(routes!(queues::pause))
+        .verb(routes!(queues::resume))
+        .routes(routes!(task_stats::show))
+        .routes(routes!(limits::list))
+        .routes(routes!(limits::set, limits::remove))
+        .verb(routes!(limits::pause))
+        .verb(routes!(limits::resume))
         .routes(routes!(kinds::list))
         .routes(routes!(documents::create::create, documents::list))
         .routes(routes!(documents::show, documents::delete))

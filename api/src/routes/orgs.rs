@@ -18,14 +18,11 @@ use crate::{
     app::Shared,
     auth::{Admin, Caller},
     body::JsonBody,
-    idempotency::{Answer, Content, Repeat, once},
+    idempotency::{Answer, Repeat, once},
     openapi::IdempotencyHeader,
     params::{self, Id},
     problem::ApiError,
 };
-
-/// The installation's own organization; its administrators look after the others.
-const INSTALLATION: &str = "default";
 
 /// An organization.
 #[derive(Debug, Serialize, ToSchema)]
@@ -97,13 +94,11 @@ pub(crate) async fn create(
     repeat: Repeat,
     body: JsonBody<OrgRequest>,
 ) -> Result<Response, ApiError> {
-    if !of_installation(&app, &caller).await? {
-        return Err(ApiError::InstallationOnly);
-    }
+    caller.need_installation(&app).await?;
     let name = body.value.name.trim();
     params::length("/name", Some(name), 200)?;
     let tx = app.engine.db().system().await?;
-    let done = once(&tx, caller.org, &repeat, Content::json(&body.bytes), async {
+    let done = once(&tx, caller.org, &repeat, repeat.json(&body.bytes), async {
         let org = orgs::create(&tx, name).await?.ok_or_else(|| ApiError::NameTaken(name.to_owned()))?;
         Answer::new(StatusCode::CREATED, &OrgBody::from(org))
     })
@@ -123,7 +118,7 @@ pub(crate) async fn create_key(
     repeat: Repeat,
     body: JsonBody<KeyRequest>,
 ) -> Result<Response, ApiError> {
-    if org != caller.org && !of_installation(&app, &caller).await? {
+    if org != caller.org && !caller.runs_installation(&app).await? {
         return Err(ApiError::NotFound("organization"));
     }
     let KeyRequest { name, mut scopes } = body.value;
@@ -135,7 +130,7 @@ pub(crate) async fn create_key(
     }
     let tx = app.engine.db().org(org).await?;
     orgs::own(&tx).await?.ok_or(ApiError::NotFound("organization"))?;
-    let done = once(&tx, org, &repeat, Content::json(&body.bytes), async {
+    let done = once(&tx, org, &repeat, repeat.json(&body.bytes), async {
         let (key, secret) = keys::create(&tx, org, &name, &scopes).await?;
         let shown = KeyBody {
             id: key.id,
@@ -164,7 +159,7 @@ pub(crate) async fn revoke_key(
     Id(id): Id<KeyId>,
 ) -> Result<StatusCode, ApiError> {
     let mut org = caller.org;
-    if of_installation(&app, &caller).await? {
+    if caller.runs_installation(&app).await? {
         let tx = app.engine.db().system().await?;
         org = keys::owner(&tx, id).await?.ok_or(ApiError::NotFound("key"))?;
         tx.commit().await?;
@@ -175,12 +170,4 @@ pub(crate) async fn revoke_key(
     }
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// True for an administrator of the installation itself.
-async fn of_installation(app: &Shared, caller: &Caller<Admin>) -> Result<bool, ApiError> {
-    let tx = app.engine.db().org(caller.org).await?;
-    let own = orgs::own(&tx).await?;
-    tx.commit().await?;
-    Ok(own.is_some_and(|org| org.name == INSTALLATION))
 }

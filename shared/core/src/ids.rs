@@ -126,6 +126,8 @@ ids! {
     KeyId = "key";
     /// A job.
     JobId = "job";
+    /// Jobs that were handed in together.
+    BatchId = "bat";
     /// A document.
     DocumentId = "doc";
     /// One version of a document.

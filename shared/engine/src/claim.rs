@@ -3,7 +3,7 @@
 //! A message whose row cannot be claimed is a duplicate, or its job was cancelled or dispatched anew meanwhile. All of
 //! that is harmless: the message is dropped.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use gristmill_core::ids::{JobId, OrgId, WorkerId};
@@ -12,13 +12,9 @@ use gristmill_store::{
     db::{Tx as _, sql},
 };
 use sea_orm::FromQueryResult;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
-use crate::{
-    delivery::Message,
-    events::{self, Event},
-    state::State,
-};
+use crate::{delivery::Message, queue::Queue, window};
 
 /// A job that is ours to run, until its lease is lost.
 #[derive(Debug, Clone, FromQueryResult)]
@@ -29,6 +25,8 @@ pub struct Claimed {
     pub org_id: OrgId,
     /// What it does.
     pub kind: String,
+    /// Where it waited.
+    pub queue: String,
     /// What it is given.
     pub args: Json,
     /// Which attempt this is, from 1.
@@ -45,42 +43,50 @@ pub struct Claimed {
     pub waited_s: f64,
     /// When it started.
     pub started_at: DateTime<Utc>,
+    /// Who runs it.
+    pub worker_id: WorkerId,
 }
 
-/// Claims what can be claimed of `messages` for `worker`, answering each in order.
+impl Claimed {
+    /// Where it waited.
+    pub fn queue(&self) -> Queue {
+        self.queue.parse().unwrap_or(Queue::Default)
+    }
+}
+
+/// Claims what can be claimed of `messages` for `worker`, answering each in order. Their slots in the window are free
+/// afterwards, claimed or not.
 ///
 /// # Errors
 /// When the database cannot be asked. Whether anything was claimed is then unknown; a lease that nobody renews runs out.
 pub async fn claim(db: &Db, worker: WorkerId, lease: Duration, messages: &[Message]) -> Result<Vec<Option<Claimed>>> {
-    let ids: Vec<uuid::Uuid> = messages.iter().map(|message| message.job_id.uuid()).collect();
-    let seqs: Vec<i32> = messages.iter().map(|message| message.dispatch_seq).collect();
-    let tx = db.system().await?;
     // Rows are always locked in the order of their ids, by every statement that locks several: no deadlocks.
-    let mut claimed: Vec<Claimed> = tx
+    let claimed: Vec<Claimed> = db
+        .now()
         .all(sql(
-            "WITH mine AS MATERIALIZED (
-                 SELECT j.id FROM unnest($1::uuid[], $2::int[]) AS m(id, seq) JOIN jobs j ON j.id = m.id
-                 WHERE j.state = 'queued' AND j.dispatch_seq = m.seq AND j.dispatched_at IS NOT NULL
+            "WITH sent AS MATERIALIZED (
+                 SELECT w.slot, w.job_id
+                 FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS m(id, slot, seq)
+                 JOIN window_slots AS w ON w.slot = m.slot AND w.seq = m.seq AND w.job_id = m.id
+                 ORDER BY w.slot FOR UPDATE OF w),
+             freed AS (UPDATE window_slots AS w SET job_id = NULL FROM sent WHERE w.slot = sent.slot),
+             mine AS MATERIALIZED (
+                 SELECT j.id FROM sent JOIN jobs AS j ON j.id = sent.job_id WHERE j.state = 'queued'
                  ORDER BY j.id FOR UPDATE OF j)
-             UPDATE jobs SET state = $3, attempt = attempt + 1, fence = fence + 1, worker_id = $4, started_at = now(),
-                 lease_until = now() + make_interval(secs => $5), progress = NULL
+             UPDATE jobs SET state = 'running', attempt = attempt + 1, fence = fence + 1, worker_id = $4,
+                 started_at = clock_timestamp(), lease_until = now() + make_interval(secs => $5), progress = NULL
              FROM mine WHERE jobs.id = mine.id
-             RETURNING jobs.id, org_id, kind, args, attempt, max_attempts, timeout_s, fence, request_id, started_at,
-                 extract(epoch FROM now() - greatest(run_at, created_at))::float8 AS waited_s",
-            [ids.into(), seqs.into(), State::Running.name().into(), worker.into(), lease.as_secs_f64().into()],
+             RETURNING jobs.id, org_id, kind, queue, args, attempt, max_attempts, timeout_s, fence, request_id,
+                 started_at, worker_id, extract(epoch FROM started_at - greatest(run_at, created_at))::float8 AS waited_s",
+            [
+                messages.iter().map(|message| message.job_id.uuid()).collect::<Vec<_>>().into(),
+                messages.iter().map(window::slot_of).collect::<Vec<_>>().into(),
+                messages.iter().map(window::seq_of).collect::<Vec<_>>().into(),
+                worker.into(),
+                lease.as_secs_f64().into(),
+            ],
         ))
         .await?;
-    let started: Vec<Event> = claimed.iter().map(|job| started(job, worker)).collect();
-    events::write(&tx, &started).await?;
-    tx.commit().await?;
-    let answers = messages.iter().map(|message| {
-        let place = claimed.iter().position(|job| job.id == message.job_id)?;
-        Some(claimed.swap_remove(place))
-    });
-    Ok(answers.collect())
-}
-
-fn started(job: &Claimed, worker: WorkerId) -> Event {
-    let data = json!({ "worker_id": worker.to_string() });
-    Event { org: job.org_id, job: job.id, name: "started", attempt: job.attempt, data }
+    let mut claimed: HashMap<JobId, Claimed> = claimed.into_iter().map(|job| (job.id, job)).collect();
+    Ok(messages.iter().map(|message| claimed.remove(&message.job_id)).collect())
 }

@@ -1,4 +1,4 @@
-//! What people do to jobs: cancel, retry, promote.
+//! What people do to jobs: cancel, retry, promote, delete, reorder; to one, or to many at once.
 
 use gristmill_core::ids::JobId;
 use gristmill_store::{
@@ -6,6 +6,7 @@ use gristmill_store::{
     db::{Tx as _, sql},
 };
 use sea_orm::FromQueryResult;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
@@ -13,6 +14,22 @@ use crate::{
     events::{self, Event},
     state::{Move, State},
 };
+
+/// What can be done to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Calls it off: at once if it does not run, else by asking it to stop, and ending it if it does not.
+    Cancel,
+    /// Lets one that failed or was cancelled run once more, with at least one attempt.
+    Retry,
+    /// Lets a scheduled one run now.
+    Promote,
+    /// Removes one that is over, with its history.
+    Delete,
+    /// Gives one that waits another priority, 0 (first) to 9.
+    SetPriority(i16),
+}
 
 /// What came of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,78 +40,128 @@ pub enum Controlled {
     NotFound,
     /// It cannot be done to a job in this state.
     Refused(State),
+    /// It cannot be retried while another one has its unique key.
+    Duplicate,
 }
 
 #[derive(FromQueryResult)]
 struct Row {
+    id: JobId,
     state: String,
     attempt: i32,
+    rivalled: bool,
+}
+
+impl Action {
+    /// True for a job in `state` that this can be done to.
+    pub fn fits(self, state: State) -> bool {
+        match self {
+            Self::Cancel => state.after(Move::Cancel).is_some(),
+            Self::Retry => state.after(Move::Retry).is_some(),
+            Self::Promote => state.after(Move::Promote).is_some(),
+            Self::Delete => state.is_over(),
+            Self::SetPriority(_) => matches!(state, State::Waiting | State::Scheduled | State::Queued),
+        }
+    }
+
+    /// What it changes in rows of jobs in `state`, and what the history calls it.
+    fn change(self, state: State) -> (String, &'static str) {
+        let (change, event) = match (self, state) {
+            (Self::Cancel, State::Running) => {
+                ("cancel_requested_at = coalesce(cancel_requested_at, now())", "cancel_requested")
+            }
+            (Self::Cancel, _) => {
+                ("state = 'cancelled', cancel_requested_at = now(), finished_at = clock_timestamp()", "cancelled")
+            }
+            (Self::Retry, _) => (
+                "state = 'queued', run_at = now(), cancel_requested_at = NULL, finished_at = NULL,
+                 max_attempts = greatest(max_attempts, attempt + 1)",
+                "retried",
+            ),
+            (Self::Promote, _) => ("state = 'queued', run_at = now()", "promoted"),
+            (Self::SetPriority(priority), _) => return (format!("priority = {priority}"), "priority_changed"),
+            (Self::Delete, _) => ("", "deleted"),
+        };
+        (change.to_owned(), event)
+    }
 }
 
 impl Engine {
-    /// Calls a job off: at once if it is not running, else by asking it to stop, and ending it if it does not.
+    /// Does `action` to the job `id`.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn cancel(&self, tx: &OrgTx, id: JobId) -> Result<Controlled> {
-        let Some((state, attempt)) = locked(tx, id).await? else { return Ok(Controlled::NotFound) };
-        if state.after(Move::Cancel).is_none() {
+    pub async fn act(&self, tx: &OrgTx, action: Action, id: JobId) -> Result<Controlled> {
+        let rows = locked(tx, &[id]).await?;
+        let Some(row) = rows.first() else { return Ok(Controlled::NotFound) };
+        let Ok(state) = row.state.parse::<State>() else { return Ok(Controlled::NotFound) };
+        if !action.fits(state) {
             return Ok(Controlled::Refused(state));
         }
-        let (change, event) = match state {
-            State::Running => ("cancel_requested_at = coalesce(cancel_requested_at, now())", "cancel_requested"),
-            _ => (
-                "state = 'cancelled', cancel_requested_at = now(), dispatched_at = NULL, finished_at = now()",
-                "cancelled",
-            ),
-        };
-        change_job(tx, id, change).await?;
-        note(tx, id, event, attempt).await?;
+        if action == Action::Retry && row.rivalled {
+            return Ok(Controlled::Duplicate);
+        }
+        apply(tx, action, state, &[row]).await?;
         Ok(Controlled::Done)
     }
 
-    /// Lets a job that failed or was cancelled run once more, with at least one attempt.
+    /// Does `action` to those of the jobs that it can be done to, and says to which.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn retry(&self, tx: &OrgTx, id: JobId) -> Result<Controlled> {
-        let change = "state = 'queued', run_at = now(), dispatched_at = NULL, cancel_requested_at = NULL,
-            finished_at = NULL, max_attempts = greatest(max_attempts, attempt + 1)";
-        self.step(tx, id, Move::Retry, change, "retried").await
-    }
-
-    /// Lets a scheduled job run now.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn promote(&self, tx: &OrgTx, id: JobId) -> Result<Controlled> {
-        self.step(tx, id, Move::Promote, "state = 'queued', run_at = now(), dispatched_at = NULL", "promoted").await
-    }
-
-    async fn step(&self, tx: &OrgTx, id: JobId, by: Move, change: &str, event: &'static str) -> Result<Controlled> {
-        let Some((state, attempt)) = locked(tx, id).await? else { return Ok(Controlled::NotFound) };
-        // A queued job has nothing to be promoted from: it runs as soon as it can.
-        if state.after(by).is_none() {
-            return Ok(Controlled::Refused(state));
+    pub async fn act_on(&self, tx: &OrgTx, action: Action, ids: &[JobId]) -> Result<Vec<JobId>> {
+        let rows = locked(tx, ids).await?;
+        let mut done = Vec::with_capacity(rows.len());
+        for state in State::ALL.into_iter().filter(|state| action.fits(*state)) {
+            let fits = |row: &&Row| row.state == state.name() && !(action == Action::Retry && row.rivalled);
+            let of_state: Vec<&Row> = rows.iter().filter(fits).collect();
+            if !of_state.is_empty() {
+                apply(tx, action, state, &of_state).await?;
+                done.extend(of_state.iter().map(|row| row.id));
+            }
         }
-        change_job(tx, id, change).await?;
-        note(tx, id, event, attempt).await?;
-        Ok(Controlled::Done)
+        Ok(done)
     }
 }
 
-async fn locked(tx: &OrgTx, id: JobId) -> Result<Option<(State, i32)>> {
-    let statement = "SELECT state, attempt FROM jobs WHERE id = $1 AND org_id = $2 FOR UPDATE";
-    let row = tx.one::<Row>(sql(statement, [id.into(), tx.org().into()])).await?;
-    Ok(row.and_then(|row| Some((row.state.parse().ok()?, row.attempt))))
+/// Locks the jobs, in the order of their ids.
+async fn locked(tx: &OrgTx, ids: &[JobId]) -> Result<Vec<Row>> {
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    tx.all(sql(
+        "SELECT id, state, attempt, unique_key IS NOT NULL AND EXISTS (
+                SELECT FROM jobs AS o WHERE o.org_id = j.org_id AND o.unique_key = j.unique_key AND o.id <> j.id
+                  AND (o.state IN ('waiting', 'scheduled', 'queued', 'running')
+                       OR o.state = 'failed' AND o.unique_while = 'until_success')) AS rivalled
+         FROM jobs AS j WHERE id = ANY($1) AND org_id = $2 ORDER BY id FOR UPDATE",
+        [ids.into(), tx.org().into()],
+    ))
+    .await
 }
 
-async fn change_job(tx: &OrgTx, id: JobId, change: &str) -> Result<()> {
-    let statement = format!("UPDATE jobs SET {change} WHERE id = $1 AND org_id = $2");
-    tx.execute(sql(&statement, [id.into(), tx.org().into()])).await?;
+async fn apply(tx: &OrgTx, action: Action, state: State, rows: &[&Row]) -> Result<()> {
+    let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.id.uuid()).collect();
+    if action == Action::Delete {
+        return delete(tx, &ids).await;
+    }
+    let (change, event) = action.change(state);
+    let statement = format!("UPDATE jobs SET {change} WHERE id = ANY($1) AND org_id = $2");
+    tx.execute(sql(&statement, [ids.into(), tx.org().into()])).await?;
+    let data = match action {
+        Action::SetPriority(priority) => json!({ "priority": priority }),
+        _ => json!({}),
+    };
+    let event = |row: &&Row| Event::now(tx.org(), row.id, event, row.attempt, data.clone());
+    events::write(tx, &rows.iter().map(event).collect::<Vec<_>>()).await
+}
+
+async fn delete(tx: &OrgTx, ids: &[uuid::Uuid]) -> Result<()> {
+    for statement in [
+        "DELETE FROM job_events WHERE job_id = ANY($1) AND org_id = $2",
+        "DELETE FROM job_steps WHERE job_id = ANY($1) AND org_id = $2",
+        "DELETE FROM job_edges WHERE job_id = ANY($1) AND org_id = $2",
+        "DELETE FROM jobs WHERE id = ANY($1) AND org_id = $2",
+    ] {
+        tx.execute(sql(statement, [ids.to_vec().into(), tx.org().into()])).await?;
+    }
     Ok(())
-}
-
-async fn note(tx: &OrgTx, id: JobId, name: &'static str, attempt: i32) -> Result<()> {
-    events::write(tx, &[Event { org: tx.org(), job: id, name, attempt, data: json!({}) }]).await
 }

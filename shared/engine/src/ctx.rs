@@ -9,9 +9,12 @@ use std::{
     },
 };
 
-use gristmill_core::ids::{JobId, OrgId};
+use gristmill_core::{
+    clock,
+    ids::{JobId, OrgId},
+};
 use gristmill_store::OrgTx;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +25,7 @@ use crate::{
     finish,
     job::{Failure, JobError},
     pulse::Running,
+    steps,
     submit::SubmitError,
 };
 
@@ -37,7 +41,7 @@ pub struct Ctx<S> {
 /// One attempt at a job, as the worker keeps track of it.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    pub(crate) job: Claimed,
+    pub(crate) job: Arc<Claimed>,
     /// Somebody called the job off.
     pub(crate) called_off: CancellationToken,
     /// The lease is lost: somebody else may run the job by now.
@@ -62,7 +66,7 @@ pub(crate) struct Notes {
 const MOST_LOG_LINES: usize = 200;
 
 impl Attempt {
-    pub(crate) fn new(job: Claimed, noted: Arc<Notify>) -> Self {
+    pub(crate) fn new(job: Arc<Claimed>, noted: Arc<Notify>) -> Self {
         Self {
             job,
             called_off: CancellationToken::new(),
@@ -174,6 +178,34 @@ impl<S> Ctx<S> {
     pub async fn submit(&self, tx: &OrgTx, mut job: NewJob) -> Result<JobId, SubmitError> {
         job.request_id = job.request_id.or_else(|| self.attempt.job.request_id.clone());
         self.engine.submit(tx, job).await
+    }
+
+    /// Does `work` once in the job's life, however often the job is run: what it returned is kept under `name`, and a later
+    /// attempt gets that. So nobody pays twice for what was paid for.
+    ///
+    /// A step whose process dies between its end and its being kept is done again; that window is one round trip.
+    ///
+    /// # Errors
+    /// What `work` said; that its output cannot be kept or read back; or that the lease was lost.
+    pub async fn step<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        work: impl AsyncFnOnce() -> Result<T, JobError>,
+    ) -> Result<T, JobError> {
+        let job = &self.attempt.job;
+        // A job that is claimed for the first time has no steps behind it.
+        if job.fence > 1
+            && let Some(output) = steps::done(&self.engine, job, name).await?
+        {
+            return Ok(serde_json::from_value(output)?);
+        }
+        self.check()?;
+        let started = clock::now();
+        let output = work().await?;
+        if !steps::keep(&self.engine, job, name, started, serde_json::to_value(&output)?).await? {
+            return Err(self.lease_lost());
+        }
+        Ok(output)
     }
 
     /// Ends the job: what `writes` does to the database, the follow-up jobs it submits, and the job's completion with

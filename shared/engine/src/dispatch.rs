@@ -1,20 +1,35 @@
 //! Due rows' ids go to the delivery: a bounded window of them, never the backlog.
 //!
-//! Any number of dispatchers may run; `SKIP LOCKED` keeps them out of each other's way. The scheduler's *leads*: it
-//! looks by itself, for what became due or was left behind. Those of processes that submit jobs *follow*: they look
-//! when nudged, so that a job that meets an idle system is on its way one round trip after its commit.
+//! A look reads what waits lane by lane, lets [`pick`](crate::pick) choose, puts the chosen into the
+//! [`window`](crate::window), and sends them. One dispatcher looks at a time, so limits are exact; any number may run.
+//! The scheduler's *leads*: it looks by itself. Those of processes that submit jobs *follow*: they look when nudged, so
+//! that a job that meets an idle system is on its way right after its commit.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
-use gristmill_core::ids::JobId;
+use gristmill_core::ids::{JobId, OrgId};
 use gristmill_store::{
     Result,
-    db::{SystemTx, Tx as _, sql},
+    db::{SystemTx, Tx, sql},
 };
 use sea_orm::FromQueryResult;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::{Engine, delivery::Message, queue::Queue, state::State};
+use crate::{
+    Engine,
+    delivery::Message,
+    flow::{Flow, Lane},
+    limits,
+    pick::{Candidate, Choice, Pick, Turns, choose, place},
+    queue::Queue,
+    window,
+};
 
 /// Whether a dispatcher looks by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,43 +42,48 @@ pub enum Pace {
 
 /// The longest a leading dispatcher sleeps: how late a job can be that no nudge told of.
 const IDLE: Duration = Duration::from_secs(1);
-/// While there is more than the window takes.
-const BUSY: Duration = Duration::from_millis(5);
+/// The shortest time between two looks while there is a backlog: a look costs the same for one job and for hundreds.
+const BUSY: Duration = Duration::from_millis(10);
 /// How many scheduled jobs become due in one statement.
 const DUE_BATCH: i64 = 1_000;
+/// Lanes seen in one look. Where there are more, the next look goes on after the last.
+const LANES: usize = 1_000;
+/// An arbitrary number that dispatchers agree on.
+const LOOKING: i64 = 0x6772_6973_7470_6963;
 
 /// What one look came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dispatched {
-    /// Jobs whose time had come.
-    pub due: usize,
     /// Messages handed to the delivery.
     pub sent: usize,
-    /// True where more waits than was sent.
+    /// True where more waits than was sent, or another dispatcher is looking.
     pub more: bool,
+    /// When a rate lets the next job go, if one is held back by a rate.
+    pub retry_in: Option<Duration>,
 }
 
-#[derive(Debug, FromQueryResult)]
-struct Picked {
-    id: JobId,
-    queue: String,
-    kind: String,
-    priority: i16,
-    dispatch_seq: i32,
-    due_ms: i64,
-}
+/// Where the next look begins, per queue: the last lane of one that did not see all.
+pub(crate) type Rotation = Mutex<[Option<Lane>; 4]>;
 
 impl Engine {
     /// Dispatches until `stop`.
     pub async fn run_dispatcher(&self, pace: Pace, stop: CancellationToken) {
+        let mut in_vain = 0;
         while !stop.is_cancelled() {
-            let wait = match self.dispatch().await {
-                Ok(Dispatched { more: true, .. }) => BUSY,
-                Ok(_) if pace == Pace::Lead => self.until_next_due().await.unwrap_or(IDLE).min(IDLE),
-                Ok(_) => Duration::MAX,
+            let began = Instant::now();
+            let (pause, wait) = match self.dispatch().await {
+                Ok(Dispatched { more: true, sent, .. }) => {
+                    in_vain = if sent > 0 { 0 } else { in_vain + 1 };
+                    (BUSY, BUSY * (1 << in_vain.min(5)))
+                }
+                Ok(Dispatched { retry_in: Some(wait), .. }) => (Duration::ZERO, wait.clamp(BUSY, IDLE)),
+                Ok(_) if pace == Pace::Lead => {
+                    (Duration::ZERO, self.until_next_due().await.unwrap_or(IDLE).min(IDLE))
+                }
+                Ok(_) => (Duration::ZERO, Duration::MAX),
                 Err(error) => {
                     tracing::warn!(error = %error.0, "jobs cannot be dispatched; trying again");
-                    IDLE
+                    (BUSY, IDLE)
                 }
             };
             tokio::select! {
@@ -71,35 +91,130 @@ impl Engine {
                 () = self.nudge.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
+            tokio::time::sleep_until(began + pause).await;
         }
     }
 
-    /// Looks once: makes due what is due, and fills the delivery's windows.
+    /// Looks once: makes due what is due, tells those who wait for a job's end, and fills the window.
     ///
     /// # Errors
     /// When the database or the delivery cannot be asked. Nothing is lost by it: what was marked and not sent is found
     /// by the sweeper.
     pub async fn dispatch(&self) -> std::result::Result<Dispatched, DispatchError> {
-        let waiting = self.delivery.waiting().await.map_err(|error| DispatchError(error.into()))?;
-        let room = waiting.map(|count| self.window.saturating_sub(count));
-        let tx = self.db.system().await.map_err(|error| DispatchError(error.into()))?;
-        let (due, picked) = async {
-            let due = make_due(&tx).await?;
-            let picked = pick(&tx, room).await?;
-            tx.commit().await?;
-            Result::Ok((due, picked))
+        let more = self.chores().await.map_err(DispatchError::of)?;
+        let (mut dispatched, messages) = self.look().await.map_err(DispatchError::of)?;
+        dispatched.more |= more;
+        // One queue that cannot be reached (its node of a cluster is down) does not keep the others waiting.
+        let mut pushed = Ok(dispatched);
+        for (queue, messages) in Queue::ALL.into_iter().zip(&messages) {
+            if let Err(error) = self.delivery.push(queue, messages).await {
+                pushed = Err(DispatchError::of(error));
+            }
         }
-        .await
-        .map_err(|error| DispatchError(error.into()))?;
-        let sent = picked.len();
-        let mut more = due == usize::try_from(DUE_BATCH).unwrap_or(usize::MAX);
-        for (queue, room) in Queue::ALL.into_iter().zip(room) {
-            let messages: Vec<Message> =
-                picked.iter().filter(|picked| picked.queue == queue.name()).map(Picked::message).collect();
-            more |= room > 0 && messages.len() == room;
-            self.delivery.push(queue, &messages).await.map_err(|error| DispatchError(error.into()))?;
+        pushed
+    }
+
+    /// What has to be done before looking; true where there is more of it.
+    async fn chores(&self) -> Result<bool> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            due: bool,
+            ended: bool,
         }
-        Ok(Dispatched { due, sent, more })
+        let statement = "SELECT EXISTS (SELECT FROM jobs WHERE state = 'scheduled' AND run_at <= now()) AS due,
+            EXISTS (SELECT FROM job_ends) AS ended";
+        let Some(row) = self.db.now().one::<Row>(sql(statement, [])).await? else { return Ok(false) };
+        let ended = row.ended && self.settle().await?;
+        Ok(row.due && make_due(&self.db.now()).await? || ended)
+    }
+
+    async fn look(&self) -> Result<(Dispatched, [Vec<Message>; 4])> {
+        let tx = self.db.system().await?;
+        let Some(now) = alone(&tx).await? else {
+            return Ok((Dispatched { more: true, ..Dispatched::default() }, Default::default()));
+        };
+        let groups = window::groups(&tx).await?;
+        let mut room = [self.window; 4];
+        let mut turns = Turns::default();
+        let mut under_way = Vec::with_capacity(groups.len());
+        for group in &groups {
+            let (Some(lane), Ok(jobs)) = (group.lane(), usize::try_from(group.jobs)) else { continue };
+            let left = &mut room[place(lane.queue)];
+            *left = left.saturating_sub(jobs);
+            if let (Some(level), Some(lowest), Some(highest)) = (group.level, group.lowest, group.highest) {
+                turns.note(lane.queue, level, lane.org, lowest, highest);
+            }
+            under_way.push((lane, jobs));
+        }
+        let lanes = self.lanes(&tx).await?;
+        if lanes.is_empty() {
+            return Ok(Default::default());
+        }
+        let mut flow = limits::flow(&tx, &lanes, &under_way, now).await?;
+        express(&mut room, &lanes, &under_way, self.window);
+        let candidates = candidates(&tx, &lanes, &flow, room).await?;
+        let Choice { picks, retry_in } = choose(candidates, &mut flow, &mut turns, room);
+        let mut messages: [Vec<Message>; 4] = Default::default();
+        for (queue, messages) in Queue::ALL.into_iter().zip(&mut messages) {
+            let of_queue: Vec<&Pick> = picks.iter().filter(|pick| pick.lane.queue == queue).collect();
+            if !of_queue.is_empty() {
+                *messages = window::fill(&tx, queue, &of_queue).await?;
+            }
+        }
+        limits::pay(&tx, &flow).await?;
+        tx.commit().await?;
+        // A queue whose room is used up may have more waiting; one with room left has nothing that may go.
+        let used_up = |queue: Queue| messages[place(queue)].len() >= room[place(queue)];
+        let more = lanes.iter().any(|lane| used_up(lane.queue));
+        Ok((Dispatched { sent: messages.iter().map(Vec::len).sum(), more, retry_in }, messages))
+    }
+
+    /// The lanes in which jobs wait, by walking the index from one to the next.
+    async fn lanes(&self, tx: &SystemTx) -> Result<Vec<Lane>> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            queue: String,
+            org_id: OrgId,
+            kind: String,
+            concurrency_key: String,
+        }
+        let from = self.rotation.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let text = |of: fn(&Lane) -> &String| -> Vec<String> {
+            from.iter().map(|lane| lane.as_ref().map(of).cloned().unwrap_or_default()).collect()
+        };
+        let rows: Vec<Row> = tx
+            .all(sql(
+                "WITH RECURSIVE lanes AS (
+                     SELECT f.queue, first.* FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[])
+                         AS f(queue, org_id, kind, concurrency_key),
+                     LATERAL (SELECT org_id, kind, concurrency_key FROM jobs
+                              WHERE state = 'queued' AND queue = f.queue
+                                AND (org_id, kind, concurrency_key) > (f.org_id, f.kind, f.concurrency_key)
+                              ORDER BY org_id, kind, concurrency_key LIMIT 1) AS first
+                     UNION ALL
+                     SELECT l.queue, next.* FROM lanes AS l,
+                     LATERAL (SELECT org_id, kind, concurrency_key FROM jobs
+                              WHERE state = 'queued' AND queue = l.queue
+                                AND (org_id, kind, concurrency_key) > (l.org_id, l.kind, l.concurrency_key)
+                              ORDER BY org_id, kind, concurrency_key LIMIT 1) AS next)
+                 SELECT * FROM lanes LIMIT $5",
+                [
+                    Queue::ALL.map(|queue| queue.name().to_owned()).to_vec().into(),
+                    from.iter().map(|lane| lane.as_ref().map_or(Uuid::nil(), |lane| lane.org.uuid())).collect::<Vec<_>>().into(),
+                    text(|lane| &lane.kind).into(),
+                    text(|lane| &lane.key).into(),
+                    i64::try_from(LANES).unwrap_or(i64::MAX).into(),
+                ],
+            ))
+            .await?;
+        let all = rows.len() < LANES;
+        let lane = |row: Row| {
+            Some(Lane { queue: row.queue.parse().ok()?, org: row.org_id, kind: row.kind, key: row.concurrency_key })
+        };
+        let lanes: Vec<Lane> = rows.into_iter().filter_map(lane).collect();
+        let last = |queue| lanes.iter().rfind(|lane| lane.queue == queue).filter(|_| !all).cloned();
+        *self.rotation.lock().unwrap_or_else(PoisonError::into_inner) = Queue::ALL.map(last);
+        Ok(lanes)
     }
 
     async fn until_next_due(&self) -> Option<Duration> {
@@ -107,11 +222,9 @@ impl Engine {
         struct Row {
             seconds: Option<f64>,
         }
-        let tx = self.db.system().await.ok()?;
         let statement = "SELECT extract(epoch FROM min(run_at) - clock_timestamp())::float8 AS seconds
             FROM jobs WHERE state = 'scheduled'";
-        let row = tx.one::<Row>(sql(statement, [])).await.ok()??;
-        tx.commit().await.ok()?;
+        let row = self.db.now().one::<Row>(sql(statement, [])).await.ok()??;
         row.seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(IDLE))
     }
 }
@@ -121,38 +234,100 @@ impl Engine {
 #[error(transparent)]
 pub struct DispatchError(Box<dyn std::error::Error + Send + Sync>);
 
-impl Picked {
-    fn message(&self) -> Message {
-        let Self { id, queue: _, kind, priority, dispatch_seq, due_ms } = self;
-        Message { priority: *priority, due_ms: *due_ms, job_id: *id, dispatch_seq: *dispatch_seq, kind: kind.clone() }
+impl DispatchError {
+    fn of(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(error.into())
     }
 }
 
-async fn make_due(tx: &SystemTx) -> Result<usize> {
-    let due = tx
-        .execute(sql(
-            "UPDATE jobs SET state = $1, dispatched_at = NULL WHERE id IN (
-                 SELECT id FROM jobs WHERE state = 'scheduled' AND run_at <= now()
-                 ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            [State::Queued.name().into(), DUE_BATCH.into()],
-        ))
-        .await?;
-    Ok(usize::try_from(due).unwrap_or(usize::MAX))
+/// Keeps other dispatchers out until the end of the transaction, and tells the time in seconds since 2000; `None` where
+/// another one is at it.
+async fn alone(tx: &SystemTx) -> Result<Option<f64>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        alone: bool,
+        now: f64,
+    }
+    let statement = "SELECT pg_try_advisory_xact_lock($1) AS alone,
+        date_part('epoch', now() - '2000-01-01 00:00:00+00'::timestamptz) AS now";
+    let row = tx.one::<Row>(sql(statement, [LOOKING.into()])).await?;
+    Ok(row.filter(|row| row.alone).map(|row| row.now))
 }
 
-/// Marks up to `room` jobs per queue as dispatched, the most urgent and oldest first, and returns them.
-async fn pick(tx: &SystemTx, room: [usize; 4]) -> Result<Vec<Picked>> {
-    let queues: Vec<String> = Queue::ALL.iter().map(|queue| queue.name().to_owned()).collect();
-    let room: Vec<i64> = room.iter().map(|room| i64::try_from(*room).unwrap_or(i64::MAX)).collect();
-    tx.all(sql(
-        "UPDATE jobs SET dispatched_at = now(), dispatch_seq = dispatch_seq + 1
-         WHERE id IN (
-             SELECT next.id FROM unnest($1::text[], $2::bigint[]) AS window_of(queue, room),
-             LATERAL (SELECT id FROM jobs
-                      WHERE jobs.queue = window_of.queue AND state = 'queued' AND dispatched_at IS NULL
-                      ORDER BY priority, run_at, id LIMIT window_of.room FOR UPDATE SKIP LOCKED) AS next)
-         RETURNING id, queue, kind, priority, dispatch_seq, (extract(epoch FROM run_at) * 1000)::bigint AS due_ms",
-        [queues.into(), room.into()],
-    ))
-    .await
+async fn make_due(tx: &impl Tx) -> Result<bool> {
+    let due = tx
+        .execute(sql(
+            "UPDATE jobs SET state = 'queued' FROM (
+                 SELECT id FROM (SELECT id FROM jobs WHERE state = 'scheduled' AND run_at <= now()
+                                 ORDER BY run_at LIMIT $1) AS next
+                 JOIN jobs USING (id) WHERE state = 'scheduled' ORDER BY id FOR UPDATE OF jobs SKIP LOCKED) AS due
+             WHERE jobs.id = due.id",
+            [DUE_BATCH.into()],
+        ))
+        .await?;
+    Ok(due > 0 && i64::try_from(due).is_ok_and(|due| due >= DUE_BATCH))
+}
+
+/// A full window must not keep out those who have nothing in it: each of their lanes may add one.
+fn express(room: &mut [usize; 4], lanes: &[Lane], under_way: &[(Lane, usize)], window: usize) {
+    for (queue, room) in Queue::ALL.into_iter().zip(room) {
+        let has = |lane: &Lane| under_way.iter().any(|(other, _)| other.queue == queue && other.org == lane.org);
+        let quiet = lanes.iter().filter(|lane| lane.queue == queue && !has(lane)).count();
+        *room = (*room).max(quiet.min(window));
+    }
+}
+
+/// The first jobs of each lane that may move, as many as could possibly be chosen of it.
+async fn candidates(
+    tx: &SystemTx,
+    lanes: &[Lane],
+    flow: &Flow,
+    room: [usize; 4],
+) -> Result<Vec<(Lane, Vec<Candidate>)>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        lane: i64,
+        id: JobId,
+        rank: f64,
+        units: i32,
+        key_limit: i32,
+    }
+    let mut per_queue: HashMap<Queue, usize> = HashMap::new();
+    // The limit of a key stands in its jobs; until they are read, only limits that were set count.
+    let open: Vec<&Lane> = lanes.iter().filter(|lane| flow.admits(lane, i32::MAX).is_ok()).collect();
+    for lane in &open {
+        *per_queue.entry(lane.queue).or_default() += 1;
+    }
+    let most = |lane: &&Lane| {
+        let (room, lanes) = (room[place(lane.queue)], per_queue.get(&lane.queue).copied().unwrap_or(1));
+        // Few lanes may each take all of the room; of many, none gets more than some times its share.
+        let share = if lanes <= 8 { room } else { room.div_ceil(lanes).saturating_mul(4).min(room) };
+        i32::try_from(share).unwrap_or(i32::MAX)
+    };
+    let rows: Vec<Row> = tx
+        .all(sql(
+            "WITH under_way AS MATERIALIZED (SELECT job_id FROM window_slots WHERE job_id IS NOT NULL)
+             SELECT l.lane, next.* FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::int[])
+                 WITH ORDINALITY AS l(queue, org_id, kind, concurrency_key, most, lane),
+             LATERAL (SELECT id, rank, units, key_limit FROM jobs
+                      WHERE state = 'queued' AND queue = l.queue AND org_id = l.org_id AND kind = l.kind
+                        AND concurrency_key = l.concurrency_key AND id NOT IN (SELECT job_id FROM under_way)
+                      ORDER BY rank, id LIMIT l.most) AS next",
+            [
+                open.iter().map(|lane| lane.queue.name().to_owned()).collect::<Vec<_>>().into(),
+                open.iter().map(|lane| lane.org.uuid()).collect::<Vec<_>>().into(),
+                open.iter().map(|lane| lane.kind.clone()).collect::<Vec<_>>().into(),
+                open.iter().map(|lane| lane.key.clone()).collect::<Vec<_>>().into(),
+                open.iter().map(most).collect::<Vec<_>>().into(),
+            ],
+        ))
+        .await?;
+    let mut found: Vec<(Lane, Vec<Candidate>)> = open.into_iter().map(|lane| (lane.clone(), Vec::new())).collect();
+    for Row { lane, id, rank, units, key_limit } in rows {
+        let lane = usize::try_from(lane - 1).ok().and_then(|lane| found.get_mut(lane));
+        if let Some((_, candidates)) = lane {
+            candidates.push(Candidate { id, rank, units, key_limit });
+        }
+    }
+    Ok(found)
 }

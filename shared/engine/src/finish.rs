@@ -1,8 +1,8 @@
 //! The outcome of an attempt is written, once: under the fence of its claim, or not at all.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use gristmill_core::ids::{JobId, OrgId};
+use gristmill_core::ids::JobId;
 use gristmill_store::{
     Db, OrgTx, Result,
     db::{Tx, sql},
@@ -63,7 +63,7 @@ impl Outcome {
             Self::Retry { .. } | Self::Snoozed { .. } => Move::Postpone,
             Self::Failed(_) => Move::Fail,
             Self::Cancelled => Move::Cancel,
-            Self::Released => Move::Release,
+            Self::Released => Move::GiveBack,
         }
     }
 
@@ -77,62 +77,54 @@ impl Outcome {
 /// An attempt that ended, and how.
 #[derive(Debug, Clone)]
 pub struct Finished {
-    /// The job.
-    pub job: JobId,
-    /// Whose it is.
-    pub org: OrgId,
-    /// The fence it ran under.
-    pub fence: i64,
-    /// Which attempt it was.
-    pub attempt: i32,
-    /// What the job does.
-    pub kind: String,
+    /// The job, as it was claimed.
+    pub job: std::sync::Arc<Claimed>,
     /// How it ended.
     pub outcome: Outcome,
 }
 
+/// What an outcome makes of a job's row.
+#[derive(Default)]
+struct Change {
+    result: Json,
+    error: Json,
+    wait: Option<Duration>,
+    unused: i32,
+}
+
 impl Finished {
-    /// How `job` ended.
-    pub fn new(job: &Claimed, outcome: Outcome) -> Self {
-        let kind = job.kind.clone();
-        Self { job: job.id, org: job.org_id, fence: job.fence, attempt: job.attempt, kind, outcome }
-    }
-
-    fn row(&self) -> Json {
-        let (mut wait_s, mut uses_attempt, mut result, mut error) = (None, true, Json::Null, Json::Null);
+    fn change(&self) -> Change {
+        let error = |failure: &Failure| failure.to_json(&self.job.kind, self.job.attempt);
         match &self.outcome {
-            Outcome::Succeeded(value) => result = value.clone(),
+            Outcome::Succeeded(value) => Change { result: value.clone(), ..Change::default() },
             Outcome::Retry { failure, wait } => {
-                wait_s = Some(wait.as_secs_f64());
-                error = failure.to_json(&self.kind, self.attempt);
+                Change { error: error(failure), wait: Some(*wait), ..Change::default() }
             }
-            Outcome::Snoozed { wait, .. } => {
-                wait_s = Some(wait.as_secs_f64());
-                uses_attempt = false;
-            }
-            Outcome::Failed(failure) => error = failure.to_json(&self.kind, self.attempt),
-            Outcome::Cancelled => {}
-            Outcome::Released => uses_attempt = false,
+            Outcome::Snoozed { wait, .. } => Change { wait: Some(*wait), unused: 1, ..Change::default() },
+            Outcome::Failed(failure) => Change { error: error(failure), ..Change::default() },
+            Outcome::Cancelled => Change::default(),
+            Outcome::Released => Change { unused: 1, ..Change::default() },
         }
-        storable(json!({
-            "id": self.job.uuid(), "fence": self.fence, "state": self.outcome.state().name(), "result": result,
-            "error": error, "wait_s": wait_s, "unused": i32::from(!uses_attempt),
-        }))
     }
 
-    fn event(&self) -> Event {
+    /// What the history keeps beyond the row: nothing where the row tells it all.
+    fn events(&self, called_off: bool) -> Vec<Event> {
+        let job = &self.job;
+        let millis = |wait: &Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let error = |failure: &Failure| failure.to_json(&job.kind, job.attempt);
         let data = match &self.outcome {
-            Outcome::Retry { failure, wait } => json!({
-                "error": failure.to_json(&self.kind, self.attempt),
-                "wait_ms": u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-            }),
-            Outcome::Failed(failure) => json!({ "error": failure.to_json(&self.kind, self.attempt) }),
-            Outcome::Snoozed { wait, why } => {
-                json!({ "why": why, "wait_ms": u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) })
-            }
-            Outcome::Succeeded(_) | Outcome::Cancelled | Outcome::Released => json!({}),
+            Outcome::Succeeded(_) => return Vec::new(),
+            _ if called_off => json!({}),
+            Outcome::Retry { failure, wait } => json!({ "error": error(failure), "wait_ms": millis(wait) }),
+            Outcome::Failed(failure) => json!({ "error": error(failure) }),
+            Outcome::Snoozed { wait, why } => json!({ "why": why, "wait_ms": millis(wait) }),
+            Outcome::Cancelled | Outcome::Released => json!({}),
         };
-        Event { org: self.org, job: self.job, name: self.outcome.name(), attempt: self.attempt, data }
+        let name = if called_off { "cancelled" } else { self.outcome.name() };
+        vec![
+            Event::started(job.org_id, job.id, job.attempt, &job.worker_id.to_string(), job.started_at),
+            Event::now(job.org_id, job.id, name, job.attempt, data),
+        ]
     }
 }
 
@@ -141,8 +133,13 @@ impl Finished {
 /// # Errors
 /// When the database cannot be asked; whether it was written is then unknown, and asking again is safe.
 pub async fn finish(db: &Db, finished: &[Finished]) -> Result<Vec<bool>> {
+    // Success is what happens nearly always, and needs no more than the row.
+    if finished.iter().all(|one| matches!(one.outcome, Outcome::Succeeded(_))) {
+        return write(&db.now(), finished).await.map(|(counted, _)| counted);
+    }
     let tx = db.system().await?;
-    let counted = write(&tx, finished).await?;
+    let (counted, events) = write(&tx, finished).await?;
+    events::write(&tx, &events).await?;
     tx.commit().await?;
     Ok(counted)
 }
@@ -152,9 +149,15 @@ pub async fn finish(db: &Db, finished: &[Finished]) -> Result<Vec<bool>> {
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn succeed_in(tx: &OrgTx, job: &Claimed, result: Json) -> Result<bool> {
-    let finished = Finished::new(job, Outcome::Succeeded(result));
-    Ok(write(tx, &[finished]).await?.first().copied().unwrap_or(false))
+pub async fn succeed_in(tx: &OrgTx, job: &std::sync::Arc<Claimed>, result: Json) -> Result<bool> {
+    let finished = Finished { job: job.clone(), outcome: Outcome::Succeeded(result) };
+    Ok(write(tx, &[finished]).await?.0.first().copied().unwrap_or(false))
+}
+
+#[derive(FromQueryResult)]
+struct Touched {
+    id: JobId,
+    state: String,
 }
 
 /// Locks the row of `job` for the transaction that is to finish it: from here on neither the sweeper nor a
@@ -169,46 +172,60 @@ pub async fn hold(tx: &OrgTx, job: &Claimed) -> Result<bool> {
     Ok(tx.one::<Touched>(sql(statement, values)).await?.is_some())
 }
 
-#[derive(FromQueryResult)]
-struct Touched {
-    id: JobId,
-    state: String,
+/// JSON as text that Postgres keeps; empty for null.
+fn text(json: Json) -> String {
+    match json {
+        Json::Null => String::new(),
+        json => {
+            let text = json.to_string();
+            if text.contains("\\u0000") { storable(json).to_string() } else { text }
+        }
+    }
 }
 
-async fn write(tx: &impl Tx, finished: &[Finished]) -> Result<Vec<bool>> {
-    let rows: Vec<Json> = finished.iter().map(Finished::row).collect();
+async fn write(tx: &impl Tx, finished: &[Finished]) -> Result<(Vec<bool>, Vec<Event>)> {
+    let changes: Vec<Change> = finished.iter().map(Finished::change).collect();
+    let waits: Vec<f64> = changes.iter().map(|one| one.wait.map_or(-1.0, |wait| wait.as_secs_f64())).collect();
+    let unused: Vec<i32> = changes.iter().map(|one| one.unused).collect();
+    let (results, errors): (Vec<String>, Vec<String>) =
+        changes.into_iter().map(|one| (text(one.result), text(one.error))).unzip();
     // A job that was called off meanwhile is neither tried again nor given to another worker.
     let touched: Vec<Touched> = tx
         .all(sql(
             "WITH ended AS MATERIALIZED (
                  SELECT e.*, j.cancel_requested_at IS NOT NULL AND e.state IN ('scheduled', 'queued') AS called_off
-                 FROM jsonb_to_recordset($1)
-                     AS e(id uuid, fence bigint, state text, result jsonb, error jsonb, wait_s float8, unused int)
-                 JOIN jobs j ON j.id = e.id AND j.fence = e.fence AND j.state = 'running'
+                 FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::int[])
+                     AS e(id, fence, state, result, error, wait_s, unused)
+                 JOIN jobs AS j ON j.id = e.id AND j.fence = e.fence AND j.state = 'running'
                  ORDER BY j.id FOR UPDATE OF j)
              UPDATE jobs SET
                  state = CASE WHEN called_off THEN 'cancelled' ELSE ended.state END,
-                 result = nullif(ended.result, 'null'),
-                 error = CASE WHEN ended.state = 'succeeded' THEN NULL ELSE coalesce(nullif(ended.error, 'null'), jobs.error) END,
-                 run_at = CASE WHEN wait_s IS NULL THEN run_at ELSE now() + make_interval(secs => wait_s) END,
-                 attempt = attempt - unused, lease_until = NULL, dispatched_at = NULL,
-                 finished_at = CASE WHEN called_off OR ended.state IN ('succeeded', 'failed', 'cancelled') THEN now() END
+                 result = nullif(ended.result, '')::jsonb,
+                 error = CASE WHEN ended.state = 'succeeded' THEN NULL
+                              ELSE coalesce(nullif(ended.error, '')::jsonb, jobs.error) END,
+                 run_at = CASE WHEN wait_s < 0 THEN run_at ELSE now() + make_interval(secs => wait_s) END,
+                 attempt = attempt - unused, lease_until = NULL,
+                 finished_at = CASE WHEN called_off OR ended.state IN ('succeeded', 'failed', 'cancelled')
+                                    THEN clock_timestamp() END
              FROM ended WHERE jobs.id = ended.id
              RETURNING jobs.id, jobs.state",
-            [Json::Array(rows).into()],
+            [
+                finished.iter().map(|one| one.job.id.uuid()).collect::<Vec<_>>().into(),
+                finished.iter().map(|one| one.job.fence).collect::<Vec<_>>().into(),
+                finished.iter().map(|one| one.outcome.state().name().to_owned()).collect::<Vec<_>>().into(),
+                results.into(),
+                errors.into(),
+                waits.into(),
+                unused.into(),
+            ],
         ))
         .await?;
-    let counted: Vec<bool> = finished.iter().map(|one| touched.iter().any(|row| row.id == one.job)).collect();
-    let mut events = Vec::with_capacity(touched.len());
-    for row in touched {
-        let Some(one) = finished.iter().find(|one| one.job == row.id) else { continue };
-        let called_off = row.state == State::Cancelled.name() && one.outcome.state() != State::Cancelled;
-        if called_off {
-            events.push(Event { org: one.org, job: one.job, name: "cancelled", attempt: one.attempt, data: json!({}) });
-        } else {
-            events.push(one.event());
-        }
+    let became: HashMap<JobId, String> = touched.into_iter().map(|row| (row.id, row.state)).collect();
+    let mut events = Vec::new();
+    for one in finished {
+        let Some(state) = became.get(&one.job.id) else { continue };
+        let called_off = state == State::Cancelled.name() && one.outcome.state() != State::Cancelled;
+        events.extend(one.events(called_off));
     }
-    events::write(tx, &events).await?;
-    Ok(counted)
+    Ok((finished.iter().map(|one| became.contains_key(&one.job.id)).collect(), events))
 }

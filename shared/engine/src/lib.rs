@@ -11,7 +11,10 @@
 //! | [`job`] | a kind of job: its arguments, limits and code |
 //! | [`kinds`] | the kinds that exist, known to every process through the database |
 //! | [`submit`] | a row is written, in the transaction of the data it is about |
+//! | [`unique`], [`edges`] | what it may have to do with other jobs |
 //! | [`dispatch`] | due rows' ids go to the delivery, a bounded window of them |
+//! | [`flow`], [`pick`] | which may go, and which go next: pure functions |
+//! | [`limits`] | limits and pauses, as they are kept |
 //! | [`delivery`] | ids travel: through memory or through Redis |
 //! | [`worker`] | apalis workers take ids as slots come free |
 //! | [`claim`] | the row becomes `running`, with a fence and a lease |
@@ -19,8 +22,10 @@
 //! | [`pulse`] | leases are renewed, progress and log lines written |
 //! | [`ctx`] | what a running job can ask for, [`ctx::Ctx::finish`] above all |
 //! | [`finish`] | the outcome is written, once |
+//! | [`settle`] | what follows the end of a job: followers, follow-ups, batches |
 //! | [`sweep`] | what a dead process left behind is picked up |
-//! | [`control`] | people cancel, retry and promote |
+//! | [`prune`] | what was over long enough goes |
+//! | [`control`] | people cancel, retry, promote, delete |
 //! | [`state`], [`backoff`] | the rules, as pure functions |
 
 mod announce;
@@ -28,19 +33,31 @@ pub mod backoff;
 pub mod claim;
 pub mod coalesce;
 pub mod control;
+mod counts;
 pub mod ctx;
 pub mod delivery;
 pub mod dispatch;
+pub mod edges;
 mod events;
 pub mod finish;
+pub mod flow;
+mod insert;
 pub mod job;
 pub mod kinds;
+pub mod limits;
+pub mod pick;
+pub mod prune;
 pub mod pulse;
 pub mod queue;
+mod queues;
 pub mod run;
+pub mod settle;
 pub mod state;
+mod steps;
 pub mod submit;
 pub mod sweep;
+pub mod unique;
+mod window;
 pub mod worker;
 
 use std::sync::Arc;
@@ -65,6 +82,8 @@ pub struct Engine {
     nudge: Arc<Notify>,
     window: usize,
     announcer: announce::Announcer,
+    counts: Arc<counts::Counts>,
+    rotation: Arc<dispatch::Rotation>,
 }
 
 impl Engine {
@@ -72,7 +91,9 @@ impl Engine {
     /// runtime.
     pub fn new(db: Db, delivery: Arc<dyn Delivery>, window: usize) -> Self {
         let announcer = announce::Announcer::start(delivery.clone());
-        Self { db, delivery, kinds: Arc::default(), nudge: Arc::default(), window, announcer }
+        let counts = counts::Counts::start(db.clone());
+        let rotation = Arc::default();
+        Self { db, delivery, kinds: Arc::default(), nudge: Arc::default(), window, announcer, counts, rotation }
     }
 
     /// The database.

@@ -149,8 +149,9 @@ async fn renew(engine: &Engine, lease: Duration, attempts: &[Arc<Attempt>]) -> R
     }
     let ids: Vec<uuid::Uuid> = attempts.iter().map(|attempt| attempt.job.id.uuid()).collect();
     let fences: Vec<i64> = attempts.iter().map(|attempt| attempt.job.fence).collect();
-    let tx = engine.db().system().await?;
-    let beats: Vec<Beat> = tx
+    let beats: Vec<Beat> = engine
+        .db()
+        .now()
         .all(sql(
             "WITH asked AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS a(id, fence)),
              held AS MATERIALIZED (
@@ -163,7 +164,6 @@ async fn renew(engine: &Engine, lease: Duration, attempts: &[Arc<Attempt>]) -> R
             [ids.into(), fences.into(), lease.as_secs_f64().into()],
         ))
         .await?;
-    tx.commit().await?;
     for attempt in attempts {
         let Some(beat) = beats.iter().find(|beat| beat.id == attempt.job.id.uuid()) else { continue };
         if beat.called_off {
@@ -230,7 +230,7 @@ async fn store_notes(engine: &Engine, said: &[(&Arc<Attempt>, Notes)]) -> Result
     let mut happened = Vec::new();
     for (attempt, notes) in said.iter().filter(|(attempt, _)| kept.iter().any(|row| row.id == attempt.job.id)) {
         let job = &attempt.job;
-        let event = |name, data| Event { org: job.org_id, job: job.id, name, attempt: job.attempt, data };
+        let event = |name, data| Event::now(job.org_id, job.id, name, job.attempt, data);
         happened.extend(notes.log.iter().map(|line| event("log", line.clone())));
         happened.extend(notes.progress.iter().map(|progress| event("progress", progress.clone())));
     }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use futures::FutureExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument as _;
 
@@ -34,8 +35,14 @@ const LAST_TRY: Duration = Duration::from_secs(3);
 /// Pause before the database is asked again, when it could not be.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
-/// Runs the job that `message` names, if its row can be claimed.
-pub(crate) async fn run<S: Send + Sync + 'static>(worker: Arc<Shared<S>>, message: Message, busy: Arc<AtomicUsize>) {
+/// Runs the job that `message` names, if its row can be claimed. The slot is given back when the job's code has ended:
+/// the next one can be fetched while the outcome is written.
+pub(crate) async fn run<S: Send + Sync + 'static>(
+    worker: Arc<Shared<S>>,
+    message: Message,
+    busy: Arc<AtomicUsize>,
+    slot: Option<OwnedSemaphorePermit>,
+) {
     let Some(entry) = worker.kinds.get(&message.kind) else {
         // A worker of a later version knows it; the sweeper sends the message anew.
         tracing::info!(job.id = %message.job_id, job.kind = message.kind, "left to another worker: this one does not know the kind");
@@ -47,7 +54,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(worker: Arc<Shared<S>>, messag
         request_id = job.request_id
     );
     busy.fetch_add(1, Ordering::Relaxed);
-    attempt(&worker, entry, job).instrument(span).await;
+    attempt(&worker, entry, job, slot).instrument(span).await;
     busy.fetch_sub(1, Ordering::Relaxed);
 }
 
@@ -71,15 +78,24 @@ async fn claim<S>(worker: &Shared<S>, message: Message) -> Option<Claimed> {
     }
 }
 
-async fn attempt<S: Send + Sync + 'static>(worker: &Arc<Shared<S>>, entry: &Entry<S>, job: Claimed) {
+async fn attempt<S: Send + Sync + 'static>(
+    worker: &Arc<Shared<S>>,
+    entry: &Entry<S>,
+    job: Claimed,
+    slot: Option<OwnedSemaphorePermit>,
+) {
     let started = Instant::now();
     let kind = job.kind.clone();
     metrics::histogram!("gristmill_job_wait_seconds", "kind" => kind.clone()).record(job.waited_s.max(0.0));
-    let attempt = Arc::new(Attempt::new(job, worker.running.noted.clone()));
+    let attempt = Arc::new(Attempt::new(Arc::new(job), worker.running.noted.clone()));
     worker.running.add(&attempt);
     let outcome = watch(worker, entry, &attempt).await;
+    // Outcomes that wait to be written are bounded: while the database is out of reach, slots stay taken.
+    let _writing = worker.writing.acquire().await;
+    drop(slot);
     if let Some(outcome) = outcome {
         let name = outcome.name();
+        worker.engine.counts.ended(&attempt.job, &outcome, started.elapsed());
         log(&outcome, started.elapsed());
         if attempt.committed.load(Ordering::Acquire) {
             worker.engine.announce(&[attempt.job.id]);
@@ -166,7 +182,7 @@ fn timed_out(limit: Duration) -> Failure {
 /// Writes the outcome, for as long as it takes to reach the database, or until the lease is lost. A process that is
 /// ending leaves it to the lease after a while.
 async fn write<S>(worker: &Shared<S>, attempt: &Attempt, outcome: Outcome) {
-    let mut finished = Finished::new(&attempt.job, outcome);
+    let mut finished = Finished { job: attempt.job.clone(), outcome };
     let given_up = async {
         worker.give_back.cancelled().await;
         tokio::time::sleep(LAST_TRY).await;

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
+    /// Jobs that it is to follow have not succeeded yet.
+    Waiting,
     /// Its time has not come, be it a delay that was asked for or a pause before the next attempt.
     Scheduled,
     /// It may run as soon as a slot is free.
@@ -22,6 +24,10 @@ pub enum State {
 /// What moves a job from one state to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Move {
+    /// Every job that it is to follow succeeded; its time may still be to come.
+    Release,
+    /// The same, and its time has come.
+    ReleaseNow,
     /// Its time has come.
     Due,
     /// Somebody wants it now.
@@ -37,19 +43,29 @@ pub enum Move {
     /// It is called off.
     Cancel,
     /// Its worker gives it back, or died.
-    Release,
+    GiveBack,
     /// Somebody wants a job that is over to run once more.
     Retry,
+    /// A job that dragged it down is run once more.
+    Revive,
 }
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 6] =
-        [Self::Scheduled, Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 7] = [
+        Self::Waiting,
+        Self::Scheduled,
+        Self::Queued,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+    ];
 
     /// Its name in the database and over HTTP.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Waiting => "waiting",
             Self::Scheduled => "scheduled",
             Self::Queued => "queued",
             Self::Running => "running",
@@ -67,14 +83,17 @@ impl State {
     /// Where `by` leads from here; `None` where it is not allowed.
     pub const fn after(self, by: Move) -> Option<Self> {
         Some(match (self, by) {
+            (Self::Waiting, Move::Release) => Self::Scheduled,
+            (Self::Waiting, Move::ReleaseNow) => Self::Queued,
             (Self::Scheduled, Move::Due | Move::Promote) => Self::Queued,
             (Self::Queued, Move::Claim) => Self::Running,
             (Self::Running, Move::Succeed) => Self::Succeeded,
             (Self::Running, Move::Postpone) => Self::Scheduled,
             (Self::Running, Move::Fail) => Self::Failed,
-            (Self::Running, Move::Release) => Self::Queued,
-            (Self::Scheduled | Self::Queued | Self::Running, Move::Cancel) => Self::Cancelled,
+            (Self::Running, Move::GiveBack) => Self::Queued,
+            (Self::Waiting | Self::Scheduled | Self::Queued | Self::Running, Move::Cancel) => Self::Cancelled,
             (Self::Failed | Self::Cancelled, Move::Retry) => Self::Queued,
+            (Self::Cancelled, Move::Revive) => Self::Waiting,
             _ => return None,
         })
     }
@@ -88,7 +107,7 @@ impl fmt::Display for State {
 
 /// A name that no state has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no job state \"{0}\"; the states are scheduled, queued, running, succeeded, failed and cancelled")]
+#[error("there is no job state \"{0}\"; the states are waiting, scheduled, queued, running, succeeded, failed and cancelled")]
 pub struct UnknownState(pub String);
 
 impl FromStr for State {
@@ -103,7 +122,9 @@ impl FromStr for State {
 mod tests {
     use super::{Move, State};
 
-    const MOVES: [Move; 9] = [
+    const MOVES: [Move; 12] = [
+        Move::Release,
+        Move::ReleaseNow,
         Move::Due,
         Move::Promote,
         Move::Claim,
@@ -111,15 +132,20 @@ mod tests {
         Move::Postpone,
         Move::Fail,
         Move::Cancel,
-        Move::Release,
+        Move::GiveBack,
         Move::Retry,
+        Move::Revive,
     ];
 
     #[test]
     fn what_is_over_moves_only_when_somebody_retries_it() {
         for state in State::ALL.into_iter().filter(|state| state.is_over()) {
             let out: Vec<_> = MOVES.into_iter().filter(|by| state.after(*by).is_some()).collect();
-            let expected = if state == State::Succeeded { vec![] } else { vec![Move::Retry] };
+            let expected = match state {
+                State::Succeeded => vec![],
+                State::Cancelled => vec![Move::Retry, Move::Revive],
+                _ => vec![Move::Retry],
+            };
             assert_eq!(out, expected, "{state}");
         }
     }

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use gristmill_core::ids::{JobId, OrgId};
+use chrono::{DateTime, Utc};
+use gristmill_core::ids::{JobId, OrgId, WorkerId};
 use gristmill_store::{
     Result,
     db::{SystemTx, Tx as _, sql},
-    idempotency,
 };
 use sea_orm::FromQueryResult;
 use serde_json::{Value as Json, json};
@@ -22,6 +22,7 @@ use crate::{
     job::Failure,
     queue::Queue,
     state::State,
+    window,
 };
 
 /// Between two sweeps.
@@ -30,8 +31,6 @@ const EVERY: Duration = Duration::from_secs(1);
 const UNCLAIMED: Duration = Duration::from_secs(5);
 /// Rows per statement.
 const BATCH: i64 = 1_000;
-/// Between two prunings of what is kept for a time only.
-const PRUNE_EVERY: Duration = Duration::from_mins(10);
 
 /// What one sweep found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,17 +48,11 @@ impl Engine {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What was expired when this process came up may only have been cut off with it: workers get a beat's time.
-        let (mut patient_until, mut prune_at) = (Instant::now() + lease / 3 + EVERY, Instant::now());
+        let mut patient_until = Instant::now() + lease / 3 + EVERY;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
-            }
-            if Instant::now() >= prune_at {
-                prune_at = Instant::now() + PRUNE_EVERY;
-                if let Err(error) = self.prune().await {
-                    tracing::warn!(%error, "old rows cannot be pruned; trying again later");
-                }
             }
             let expire = Instant::now() >= patient_until;
             match self.sweep(expire, UNCLAIMED).await {
@@ -106,15 +99,11 @@ impl Engine {
 
     /// Lets jobs be dispatched anew whose message was sent `unclaimed` ago and is nowhere to be found.
     async fn redispatch(&self, unclaimed: Duration) -> Result<usize> {
-        // Every window, with room for what several dispatchers put into it at once.
-        let most = i64::try_from(self.window.saturating_mul(Queue::ALL.len() * 4)).unwrap_or(i64::MAX);
-        let tx = self.db.system().await?;
-        let sent = sent_before(&tx, unclaimed, most).await?;
-        tx.commit().await?;
+        let sent = window::sent_before(&self.db.now(), unclaimed.as_secs_f64()).await?;
         let mut lost = Vec::new();
         for queue in Queue::ALL {
             let messages: Vec<Message> =
-                sent.iter().filter(|row| row.queue == queue.name()).map(Sent::message).collect();
+                sent.iter().filter(|(of, _)| *of == queue).map(|(_, message)| message.clone()).collect();
             if messages.is_empty() {
                 continue;
             }
@@ -127,65 +116,8 @@ impl Engine {
                 }
             }
         }
-        if lost.is_empty() {
-            return Ok(0);
-        }
-        let tx = self.db.system().await?;
-        let again = unmark(&tx, &lost).await?;
-        tx.commit().await?;
-        Ok(again)
+        if lost.is_empty() { Ok(0) } else { window::free(&self.db.now(), &lost).await }
     }
-
-    async fn prune(&self) -> Result<()> {
-        let tx = self.db.system().await?;
-        let statement = "DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(hours => $1)";
-        tx.execute(sql(statement, [idempotency::KEPT_HOURS.into()])).await?;
-        tx.commit().await
-    }
-}
-
-#[derive(FromQueryResult)]
-struct Sent {
-    id: JobId,
-    queue: String,
-    kind: String,
-    priority: i16,
-    dispatch_seq: i32,
-    due_ms: i64,
-}
-
-impl Sent {
-    fn message(&self) -> Message {
-        let Self { id, queue: _, kind, priority, dispatch_seq, due_ms } = self;
-        Message { priority: *priority, due_ms: *due_ms, job_id: *id, dispatch_seq: *dispatch_seq, kind: kind.clone() }
-    }
-}
-
-async fn sent_before(tx: &SystemTx, unclaimed: Duration, most: i64) -> Result<Vec<Sent>> {
-    tx.all(sql(
-        "SELECT id, queue, kind, priority, dispatch_seq, (extract(epoch FROM run_at) * 1000)::bigint AS due_ms FROM jobs
-         WHERE state = 'queued' AND dispatched_at <= now() - make_interval(secs => $1)
-         ORDER BY dispatched_at LIMIT $2",
-        [unclaimed.as_secs_f64().into(), most.into()],
-    ))
-    .await
-}
-
-/// Takes back that `lost` were dispatched. A row that a worker is claiming this moment is locked, and skipped.
-async fn unmark(tx: &SystemTx, lost: &[Message]) -> Result<usize> {
-    let ids: Vec<uuid::Uuid> = lost.iter().map(|message| message.job_id.uuid()).collect();
-    let seqs: Vec<i32> = lost.iter().map(|message| message.dispatch_seq).collect();
-    let unmarked = tx
-        .execute(sql(
-            "UPDATE jobs SET dispatched_at = NULL FROM (
-                 SELECT j.id FROM unnest($1::uuid[], $2::int[]) AS l(id, seq) JOIN jobs j ON j.id = l.id
-                 WHERE j.state = 'queued' AND j.dispatch_seq = l.seq AND j.dispatched_at IS NOT NULL
-                 ORDER BY j.id FOR UPDATE OF j SKIP LOCKED) AS lost
-             WHERE jobs.id = lost.id",
-            [ids.into(), seqs.into()],
-        ))
-        .await?;
-    Ok(usize::try_from(unmarked).unwrap_or(usize::MAX))
 }
 
 #[derive(FromQueryResult)]
@@ -194,6 +126,8 @@ struct Orphan {
     org_id: OrgId,
     kind: String,
     attempt: i32,
+    worker_id: WorkerId,
+    started_at: DateTime<Utc>,
     last: bool,
     called_off: bool,
 }
@@ -213,8 +147,12 @@ impl Orphan {
     }
 
     fn events(&self) -> Vec<Event> {
-        let event = |name, data| Event { org: self.org_id, job: self.id, name, attempt: self.attempt, data };
-        let mut events = vec![event("worker_died", json!({}))];
+        let event = |name, data| Event::now(self.org_id, self.id, name, self.attempt, data);
+        let worker = self.worker_id.to_string();
+        let mut events = vec![
+            Event::started(self.org_id, self.id, self.attempt, &worker, self.started_at),
+            event("worker_died", json!({})),
+        ];
         match self.state() {
             State::Failed => events.push(event("failed", json!({ "error": self.error() }))),
             State::Cancelled => events.push(event("cancelled", json!({}))),
@@ -228,7 +166,7 @@ impl Orphan {
 /// for ever: after the last one it is buried.
 async fn expire_leases(tx: &SystemTx, condition: &str) -> Result<usize> {
     let statement = format!(
-        "SELECT id, org_id, kind, attempt, attempt >= max_attempts AS last, cancel_requested_at IS NOT NULL AS called_off
+        "SELECT id, org_id, kind, attempt, worker_id, started_at, attempt >= max_attempts AS last, cancel_requested_at IS NOT NULL AS called_off
          FROM jobs WHERE state = 'running' AND {condition} ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED"
     );
     let orphans: Vec<Orphan> = tx.all(sql(&statement, [BATCH.into()])).await?;
@@ -240,8 +178,8 @@ async fn expire_leases(tx: &SystemTx, condition: &str) -> Result<usize> {
         json!({ "id": orphan.id.uuid(), "state": orphan.state().name(), "over": orphan.state().is_over(), "error": error })
     };
     tx.execute(sql(
-        "UPDATE jobs SET state = o.state, error = coalesce(nullif(o.error, 'null'), jobs.error), dispatched_at = NULL,
-             lease_until = NULL, finished_at = CASE WHEN over THEN now() END
+        "UPDATE jobs SET state = o.state, error = coalesce(nullif(o.error, 'null'), jobs.error), lease_until = NULL,
+             finished_at = CASE WHEN over THEN clock_timestamp() END
          FROM jsonb_to_recordset($1) AS o(id uuid, state text, over boolean, error jsonb) WHERE jobs.id = o.id",
         [Json::Array(orphans.iter().map(row).collect()).into()],
     ))

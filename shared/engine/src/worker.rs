@@ -29,7 +29,7 @@ use crate::{
     Engine,
     claim::{self, Claimed},
     coalesce::Coalescer,
-    delivery::{Message, Messages},
+    delivery::{Demand, Message, Messages},
     finish::{self, Finished},
     kinds::Kinds,
     pulse::{self, Running},
@@ -79,6 +79,8 @@ pub(crate) struct Shared<S> {
     pub(crate) running: Arc<Running>,
     pub(crate) claims: Coalescer<Message, Option<Claimed>>,
     pub(crate) finishes: Coalescer<Finished, bool>,
+    /// Outcomes that may wait to be written.
+    pub(crate) writing: Semaphore,
     /// Runs that have not ended by now are to be given back.
     pub(crate) give_back: CancellationToken,
     /// A part that everything depends on is gone; the process should end.
@@ -104,6 +106,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
             services: Arc::new(services),
             kinds,
             running: Arc::default(),
+            writing: Semaphore::new(2 * BATCH),
             give_back: CancellationToken::new(),
             broken: CancellationToken::new(),
             id,
@@ -167,9 +170,12 @@ impl<S: Send + Sync + 'static> Worker<S> {
             for stream in 0..self.shared.engine.delivery().streams().min(slots) {
                 let loop_health = self.health.watch(busy.clone());
                 let (shared, free) = (self.shared.clone(), free.clone());
+                let wanted = free.clone();
+                // The slot that the stream's worker holds already, and those that are free.
+                let demand: Demand = Arc::new(move || wanted.available_permits() + 1);
                 monitor = monitor.register(move |incarnation| {
                     let name = format!("{queue}-{stream}-{}-{incarnation}", shared.id);
-                    let messages = watched(shared.engine.delivery().messages(queue), loop_health.clone());
+                    let messages = watched(shared.engine.delivery().messages(queue, demand.clone()), loop_health.clone());
                     WorkerBuilder::new(name).backend(messages).build(Slots::new(
                         shared.clone(),
                         free.clone(),
@@ -230,7 +236,7 @@ fn finishes(engine: Engine) -> Coalescer<Finished, bool> {
         async move {
             let counted = finish::finish(engine.db(), &finished).await?;
             let ended: Vec<JobId> =
-                finished.iter().zip(&counted).filter(|(_, counted)| **counted).map(|(one, _)| one.job).collect();
+                finished.iter().zip(&counted).filter(|(_, counted)| **counted).map(|(one, _)| one.job.id).collect();
             engine.announce(&ended);
             Ok(counted)
         }
@@ -269,8 +275,7 @@ impl<S: Send + Sync + 'static> tower::Service<Task<Message>> for Slots<S> {
     fn call(&mut self, task: Task<Message>) -> Self::Future {
         let (shared, slot, busy) = (self.shared.clone(), self.slot.take(), self.health.busy.clone());
         self.shared.tracker.spawn(async move {
-            run::run(shared, task.args, busy).await;
-            drop(slot);
+            run::run(shared, task.args, busy, slot).await;
         });
         async { Ok(()) }.boxed()
     }

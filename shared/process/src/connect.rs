@@ -3,12 +3,12 @@
 use std::{error::Error, fmt, sync::Arc};
 
 use gristmill_core::{
-    config::{Config, FetchConfig, StorageConfig},
+    config::{Config, DeliveryConfig, DeliveryKind, FetchConfig, StorageConfig},
     secret::Secret,
 };
 use gristmill_engine::{
     Engine,
-    delivery::{Delivery, MemoryDelivery, RedisDelivery},
+    delivery::{ApalisDelivery, Delivery, DeliveryError, MemoryDelivery, RedisDelivery, Servers},
 };
 use gristmill_fetch::Fetcher;
 use gristmill_files::{Files, FilesConfig, FilesError, S3Config};
@@ -59,6 +59,12 @@ pub async fn connect(config: &Config) -> Result<(Engine, Files), StartError> {
     };
     let database = config.database.url.as_ref().ok_or_else(|| missing("DATABASE_URL"))?;
     config.delivery.redis_url.as_ref().ok_or_else(|| missing("REDIS_URL"))?;
+    if config.delivery.kind == DeliveryKind::Memory {
+        return Err(StartError::new(
+            "GRISTMILL_DELIVERY is memory, which is the memory of one process: separate api, worker and scheduler \
+             processes need redis or apalis-redis.",
+        ));
+    }
     if config.storage.bucket.is_none() && !config.storage.data_dir_named {
         return Err(StartError::new(
             "S3_BUCKET is not set. Separate api, worker and scheduler processes meet in one file storage too: set \
@@ -68,8 +74,7 @@ pub async fn connect(config: &Config) -> Result<(Engine, Files), StartError> {
     Ok((engine(config, database).await?, files(&config.storage).await?))
 }
 
-/// The engine over the database at `database`, with the delivery that is configured: Redis where one is named, else
-/// the memory of this process.
+/// The engine over the database at `database`, with the delivery that is configured.
 ///
 /// # Errors
 /// When one of them cannot be reached.
@@ -77,14 +82,41 @@ pub async fn engine(config: &Config, database: &Secret) -> Result<Engine, StartE
     let db = Db::connect(database, config.database.max_connections).await.map_err(|error| {
         StartError::caused("The database cannot be reached. Check DATABASE_URL, and that Postgres runs there.", error)
     })?;
-    let delivery: Arc<dyn Delivery> = match &config.delivery.redis_url {
-        None => Arc::new(MemoryDelivery::default()),
-        Some(url) => Arc::new(RedisDelivery::connect(url, &config.delivery.prefix).await.map_err(|error| {
-            StartError::caused("Redis cannot be reached. Check REDIS_URL, and that Redis runs there.", error)
-        })?),
-    };
+    let delivery = delivery(&config.delivery).await?;
     let window = usize::try_from(config.delivery.window).unwrap_or(usize::MAX);
     Ok(Engine::new(db, delivery, window))
+}
+
+async fn delivery(config: &DeliveryConfig) -> Result<Arc<dyn Delivery>, StartError> {
+    let (DeliveryKind::Redis | DeliveryKind::ApalisRedis, Some(url)) = (config.kind, &config.redis_url) else {
+        return Ok(Arc::new(MemoryDelivery::default()));
+    };
+    let authority = config
+        .redis_ca
+        .as_ref()
+        .map(std::fs::read)
+        .transpose()
+        .map_err(|error| StartError::caused("The file that GRISTMILL_REDIS_CA names cannot be read.", error))?;
+    let connecting = async {
+        let servers = Servers::parse(url, authority)?;
+        Ok(match config.kind {
+            DeliveryKind::ApalisRedis => {
+                Arc::new(ApalisDelivery::connect_to(servers, &config.prefix).await?) as Arc<dyn Delivery>
+            }
+            _ => Arc::new(RedisDelivery::connect_to(servers, &config.prefix).await?),
+        })
+    };
+    connecting.await.map_err(|error: DeliveryError| {
+        let sentence = match error {
+            DeliveryError::Refused(_) => "Redis refuses the user or the password. Check those in REDIS_URL.",
+            DeliveryError::NoMaster(_) => "The sentinels name no master. Check the name after the hosts in REDIS_URL.",
+            DeliveryError::Address(_) => "REDIS_URL or GRISTMILL_REDIS_CA cannot be used.",
+            DeliveryError::Unsupported(_) => "REDIS_URL and GRISTMILL_DELIVERY do not go together.",
+            DeliveryError::Garbled(_) => "Redis holds keys of another program under GRISTMILL_REDIS_PREFIX.",
+            DeliveryError::Unreachable(_) => "Redis cannot be reached. Check REDIS_URL, and that Redis runs there.",
+        };
+        StartError::caused(sentence, error)
+    })
 }
 
 /// The files, where they are configured to be.

@@ -1,4 +1,4 @@
-//! Connections and the two kinds of transaction.
+//! Connections and the kinds of transaction.
 
 use std::time::Duration;
 
@@ -14,10 +14,14 @@ use sqlx::{
 
 use crate::error::{Result, StoreError};
 
-/// A pool of connections to Gristmill's database. Cheap to clone.
+/// Connections to Gristmill's database. Cheap to clone.
+///
+/// The engine has connections of its own, which see every organization: so what it asks all the time needs no
+/// transaction block to say who it is, one statement is one round trip, and requests never wait for each other's turn.
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: DatabaseConnection,
+    system: DatabaseConnection,
     max_connections: u32,
 }
 
@@ -35,9 +39,22 @@ pub struct SystemTx {
     tx: DatabaseTransaction,
 }
 
+/// The same for a statement that is a transaction by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemNow<'db> {
+    pool: &'db DatabaseConnection,
+}
+
 /// Whose the transaction is, and how long it waits for a row that another one holds: a caller that waits holds a
 /// connection that others need.
 const ENTER: &str = "SELECT set_config('gristmill.org_id', $1, true), set_config('lock_timeout', '5s', true)";
+
+/// A process that is frozen or cut off in the middle of a transaction holds what it locked: a job's row, or the right to
+/// dispatch. Postgres ends such a transaction after a while, so that others go on; whoever comes back finds it rolled
+/// back. Our own transactions wait for nothing but the database between two statements.
+const SYSTEM: &str = "SET gristmill.system = 'on'; SET idle_in_transaction_session_timeout = '5s'";
+/// The same for requests and jobs, whose finishing transactions may have something to compute.
+const REQUESTS: &str = "SET idle_in_transaction_session_timeout = '20s'";
 
 /// Connections of a superuser step down to the role that policies hold (see the migrations).
 const STEP_DOWN: &str = "
@@ -49,28 +66,18 @@ const STEP_DOWN: &str = "
     END $$";
 
 impl Db {
-    /// Opens a pool of at most `max_connections` to the migrated database at `url`.
+    /// Opens at most `max_connections` to the migrated database at `url`.
     ///
     /// # Errors
     /// When the URL is no Postgres URL, the database cannot be reached within five seconds, or it was never migrated.
     pub async fn connect(url: &Secret, max_connections: u32) -> Result<Self> {
         let options: PgConnectOptions = url.reveal().parse().map_err(connection_error)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(Duration::from_secs(5))
-            .idle_timeout(Duration::from_secs(300))
-            // A ping before every use would be a round trip more per transaction; a broken connection shows at BEGIN.
-            .test_before_acquire(false)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    connection.execute(STEP_DOWN).await?;
-                    Ok(())
-                })
-            })
-            .connect_with(options.application_name("gristmill"))
-            .await
-            .map_err(connection_error)?;
-        let db = Self { pool: SqlxPostgresConnector::from_sqlx_postgres_pool(pool), max_connections };
+        let options = options.application_name("gristmill");
+        let for_system = (max_connections / 3).clamp(1, 8);
+        let for_requests = max_connections.saturating_sub(for_system).max(1);
+        let pool = open(options.clone(), for_requests, REQUESTS).await?;
+        let system = open(options, for_system, SYSTEM).await?;
+        let db = Self { pool, system, max_connections };
         db.refuse_to_pass_walls().await?;
         Ok(db)
     }
@@ -80,7 +87,7 @@ impl Db {
     /// # Errors
     /// When no connection is to be had.
     pub async fn org(&self, org: OrgId) -> Result<OrgTx> {
-        let tx = self.begin().await?;
+        let tx = self.begin(&self.pool).await?;
         tx.execute_raw(sql(ENTER, [org.uuid().to_string().into()])).await?;
         Ok(OrgTx { tx, org })
     }
@@ -90,9 +97,12 @@ impl Db {
     /// # Errors
     /// When no connection is to be had.
     pub async fn system(&self) -> Result<SystemTx> {
-        let tx = self.begin().await?;
-        tx.execute_unprepared("SET LOCAL gristmill.system = 'on'").await?;
-        Ok(SystemTx { tx })
+        Ok(SystemTx { tx: self.begin(&self.system).await? })
+    }
+
+    /// Asks single statements as the system, each a transaction by itself: one round trip.
+    pub fn now(&self) -> SystemNow<'_> {
+        SystemNow { pool: &self.system }
     }
 
     /// Asks the database for a sign of life.
@@ -114,6 +124,7 @@ impl Db {
     /// # Errors
     /// Never by what is known of the driver; its signature allows it.
     pub async fn close(&self) -> Result<()> {
+        self.system.clone().close().await?;
         self.pool.clone().close().await?;
         Ok(())
     }
@@ -135,15 +146,36 @@ impl Db {
     }
 
     /// Connections that the server closed meanwhile (it restarted, say) show here, each once.
-    async fn begin(&self) -> Result<DatabaseTransaction> {
+    async fn begin(&self, pool: &DatabaseConnection) -> Result<DatabaseTransaction> {
         for _ in 0..self.max_connections {
-            match self.pool.begin().await.map_err(StoreError::from) {
+            match pool.begin().await.map_err(StoreError::from) {
                 Err(error) if error.is_broken_connection() => {}
                 other => return other,
             }
         }
-        Ok(self.pool.begin().await?)
+        Ok(pool.begin().await?)
     }
+}
+
+/// Opens a pool whose connections begin with `greeting`.
+async fn open(options: PgConnectOptions, most: u32, greeting: &'static str) -> Result<DatabaseConnection> {
+    let pool = PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(Duration::from_secs(5))
+        .idle_timeout(Duration::from_secs(300))
+        // A ping before every use would be a round trip more per transaction; a broken connection shows at BEGIN.
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                connection.execute(STEP_DOWN).await?;
+                connection.execute(greeting).await?;
+                Ok(())
+            })
+        })
+        .connect_with(options)
+        .await
+        .map_err(connection_error)?;
+    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
 
 impl OrgTx {
@@ -171,10 +203,10 @@ impl SystemTx {
     }
 }
 
-/// What both kinds of transaction can be asked.
+/// What every kind of transaction can be asked.
 pub trait Tx: Send + Sync {
     /// The connection under it.
-    fn raw(&self) -> &DatabaseTransaction;
+    fn raw(&self) -> &impl ConnectionTrait;
 
     /// Runs a statement and says how many rows it touched.
     ///
@@ -208,14 +240,20 @@ pub trait Tx: Send + Sync {
 }
 
 impl Tx for OrgTx {
-    fn raw(&self) -> &DatabaseTransaction {
+    fn raw(&self) -> &impl ConnectionTrait {
         &self.tx
     }
 }
 
 impl Tx for SystemTx {
-    fn raw(&self) -> &DatabaseTransaction {
+    fn raw(&self) -> &impl ConnectionTrait {
         &self.tx
+    }
+}
+
+impl Tx for SystemNow<'_> {
+    fn raw(&self) -> &impl ConnectionTrait {
+        self.pool
     }
 }
 

@@ -9,7 +9,9 @@
 //! | [`db`] | connections and the two kinds of transaction |
 //! | [`orgs`], [`keys`] | organizations and their API keys |
 //! | [`idempotency`] | answers to requests that may be repeated |
-//! | [`jobs`], [`job_events`] | jobs and their history, for reading; the engine moves them |
+//! | [`jobs`], [`job_events`], [`job_steps`] | jobs, their history and their steps, for reading; the engine moves them |
+//! | [`batches`] | jobs that were handed in together |
+//! | [`queues`] | queues as numbers |
 //! | [`workers`] | worker processes and when they were last seen |
 //! | [`documents`], [`chunks`] | documents, their versions, chunks and embeddings |
 //! | [`erasure`] | erasing documents and their files for good |
@@ -17,6 +19,7 @@
 //! | [`feeds`], [`articles`] | feeds and what was found in them |
 
 pub mod articles;
+pub mod batches;
 pub mod chunks;
 pub mod db;
 pub mod documents;
@@ -25,10 +28,12 @@ pub mod error;
 pub mod feeds;
 pub mod idempotency;
 pub mod job_events;
+pub mod job_steps;
 pub mod jobs;
 pub mod keys;
 pub mod orgs;
 pub mod page;
+pub mod queues;
 pub mod search;
 pub mod workers;
 

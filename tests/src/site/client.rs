@@ -137,8 +137,12 @@ impl Client {
 
     /// The history of a job as it comes, from after the event `last` if one is named.
     pub async fn follow(&self, job: &str, last: Option<&str>) -> Events {
-        let mut request =
-            self.request(Method::GET, &format!("/v1/jobs/{job}/events")).header("accept", "text/event-stream");
+        self.watch(&format!("/v1/jobs/{job}/events"), last).await
+    }
+
+    /// The events at `path` as they come, from after the event `last` if one is named.
+    pub async fn watch(&self, path: &str, last: Option<&str>) -> Events {
+        let mut request = self.request(Method::GET, path).header("accept", "text/event-stream");
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }

@@ -5,15 +5,17 @@ mod document_ingest;
 mod errors;
 mod feed_poll;
 mod file_erase;
+mod jobs_bulk;
 
 pub use analysis_run::RunAnalysis;
 pub use document_ingest::IngestDocument;
 pub use feed_poll::PollFeed;
 pub use file_erase::EraseFile;
+pub use jobs_bulk::BulkAction;
 
 use crate::Services;
 
 gristmill_engine::job_kinds! {
     /// Every kind of job this worker runs.
-    pub fn kinds() for Services { RunAnalysis, IngestDocument, PollFeed, EraseFile }
+    pub fn kinds() for Services { RunAnalysis, IngestDocument, PollFeed, EraseFile, BulkAction }
 }

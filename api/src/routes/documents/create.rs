@@ -120,5 +120,6 @@ pub(crate) fn ours(kind: &'static str, submitted: Result<JobId, SubmitError>) ->
         SubmitError::UnknownKind(_) => ApiError::KindMissing(kind),
         SubmitError::Args(problems) => ApiError::Internal(format!("{kind} does not take our arguments: {problems:?}")),
         SubmitError::Store(error) => ApiError::Store(error),
+        other => ApiError::Internal(format!("{kind} was refused: {other}")),
     })
 }

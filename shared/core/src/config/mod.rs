@@ -24,6 +24,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The worker's slots and patience.
     pub worker: WorkerConfig,
+    /// How long what is over is kept.
+    pub retention: RetentionConfig,
     /// Outgoing requests to addresses that users supply.
     pub fetch: FetchConfig,
     /// Log lines.
@@ -44,12 +46,27 @@ pub struct DatabaseConfig {
 /// How job ids travel.
 #[derive(Debug, Clone)]
 pub struct DeliveryConfig {
-    /// `REDIS_URL`; without it ids travel through a channel inside the process.
+    /// `GRISTMILL_DELIVERY`; where it is not set, Redis if there is a `REDIS_URL`.
+    pub kind: DeliveryKind,
+    /// `REDIS_URL`; there is one unless ids travel through memory.
     pub redis_url: Option<Secret>,
+    /// A file with the certificate, in PEM, of the authority that vouches for Redis, if the machine does not trust it.
+    pub redis_ca: Option<PathBuf>,
     /// What every Redis key of this installation starts with.
     pub prefix: String,
     /// How many dispatched jobs may wait in the delivery per queue; the backlog stays in Postgres.
     pub window: u32,
+}
+
+/// What ids travel through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryKind {
+    /// The memory of this process.
+    Memory,
+    /// Sorted sets in Redis.
+    Redis,
+    /// The queues of apalis-redis.
+    ApalisRedis,
 }
 
 /// Where files are kept.
@@ -96,6 +113,17 @@ pub struct WorkerConfig {
     pub lease: Duration,
     /// How long running jobs may go on after the process was asked to stop.
     pub grace: Duration,
+}
+
+/// How long jobs that are over are kept.
+#[derive(Debug, Clone)]
+pub struct RetentionConfig {
+    /// Those that succeeded.
+    pub succeeded: Duration,
+    /// Those that failed.
+    pub failed: Duration,
+    /// Those that were cancelled.
+    pub cancelled: Duration,
 }
 
 /// Outgoing requests to addresses that users supply.
@@ -149,6 +177,7 @@ impl Config {
             storage: StorageConfig::read(&reader),
             http: HttpConfig::read(&reader),
             worker: WorkerConfig::read(&reader),
+            retention: RetentionConfig::read(&reader),
             fetch: FetchConfig::read(&reader),
             log: LogConfig::read(&reader),
         };
@@ -167,12 +196,35 @@ impl DatabaseConfig {
     }
 }
 
+/// The schemes of `REDIS_URL`: a server, sentinels and a cluster, each without and with TLS.
+const REDIS_SCHEMES: [&str; 6] =
+    ["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"];
+
 impl DeliveryConfig {
     fn read(env: &Reader<'_>) -> Self {
+        let redis_url = env.url("REDIS_URL", &REDIS_SCHEMES);
+        let kind = match env.text("GRISTMILL_DELIVERY").as_deref() {
+            None if redis_url.is_some() => DeliveryKind::Redis,
+            None | Some("memory") => DeliveryKind::Memory,
+            Some("redis") => DeliveryKind::Redis,
+            Some("apalis-redis") => DeliveryKind::ApalisRedis,
+            Some(_) => {
+                env.problem("GRISTMILL_DELIVERY");
+                DeliveryKind::Memory
+            }
+        };
+        if kind != DeliveryKind::Memory && env.text("REDIS_URL").is_none() {
+            env.problem("REDIS_URL");
+        }
+        // One script of apalis-redis hands all that waits to a function of Lua that takes no more than about 8,000, and
+        // several dispatchers may each fill a window.
+        let most = if kind == DeliveryKind::ApalisRedis { 2_000 } else { 10_000 };
         Self {
-            redis_url: env.url("REDIS_URL", &["redis", "rediss"]),
+            kind,
+            redis_url,
+            redis_ca: env.text("GRISTMILL_REDIS_CA").map(PathBuf::from),
             prefix: env.required("GRISTMILL_REDIS_PREFIX"),
-            window: env.number("GRISTMILL_WINDOW", 1, 10_000),
+            window: env.number("GRISTMILL_WINDOW", 1, most),
         }
     }
 }
@@ -216,6 +268,17 @@ impl WorkerConfig {
             slots: slots.map(|name| env.number(name, 0, 10_000)),
             lease: Duration::from_secs(env.number("GRISTMILL_LEASE_S", 3, 3_600)),
             grace: Duration::from_secs(env.number("GRISTMILL_GRACE_S", 0, 3_600)),
+        }
+    }
+}
+
+impl RetentionConfig {
+    fn read(env: &Reader<'_>) -> Self {
+        let days = |name| Duration::from_hours(24 * env.number::<u64>(name, 1, 3_650));
+        Self {
+            succeeded: days("GRISTMILL_KEEP_SUCCEEDED_DAYS"),
+            failed: days("GRISTMILL_KEEP_FAILED_DAYS"),
+            cancelled: days("GRISTMILL_KEEP_CANCELLED_DAYS"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the reader of configuration promises.
 
-use super::{Config, VARIABLES, env_example};
+use super::{Config, DeliveryKind, VARIABLES, env_example};
 
 fn read(set: &[(&str, &str)]) -> Result<Config, super::ConfigError> {
     Config::read(|name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
@@ -32,6 +32,27 @@ fn secrets_do_not_show_in_debug() {
 #[test]
 fn a_hosting_platforms_port_listens_on_every_interface() {
     assert_eq!(read(&[("PORT", "8080")]).unwrap().http.bind.to_string(), "0.0.0.0:8080");
+}
+
+#[test]
+fn a_redis_url_implies_delivery_through_it_unless_another_is_named() {
+    let kind = |set: &[(&str, &str)]| read(set).unwrap().delivery.kind;
+    let (url, named) = (("REDIS_URL", "rediss+sentinel://a,b/main"), |name| ("GRISTMILL_DELIVERY", name));
+    assert_eq!(kind(&[]), DeliveryKind::Memory);
+    assert_eq!(kind(&[url]), DeliveryKind::Redis);
+    assert_eq!(kind(&[url, named("memory")]), DeliveryKind::Memory);
+    assert_eq!(kind(&[url, named("apalis-redis")]), DeliveryKind::ApalisRedis);
+    for name in ["redis", "apalis-redis"] {
+        assert_eq!(read(&[named(name)]).unwrap_err().problems, ["REDIS_URL"]);
+    }
+    assert_eq!(read(&[named("pigeon")]).unwrap_err().problems, ["GRISTMILL_DELIVERY"]);
+}
+
+#[test]
+fn apalis_redis_takes_a_small_window_only() {
+    let set = [("REDIS_URL", "redis://a"), ("GRISTMILL_WINDOW", "2001"), ("GRISTMILL_DELIVERY", "apalis-redis")];
+    assert_eq!(read(&set).unwrap_err().problems, ["GRISTMILL_WINDOW"]);
+    assert_eq!(read(&set[..2]).unwrap().delivery.window, 2_001);
 }
 
 #[test]

@@ -50,9 +50,23 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable(
         "REDIS_URL",
-        "Redis 7 or later, which carries job ids between processes. Without it they travel inside one process (`gristmill up` only).",
-        "a URL that starts with redis:// or rediss://",
+        "Redis 7 or later, which carries job ids between processes: one server, the master that sentinels name (redis+sentinel://host:26379,host:26379/mymaster) or a cluster (redis+cluster://host:6379,host:6379), with rediss in place of redis for TLS. Without it they travel inside one process (`gristmill up` only).",
+        "a URL that starts with redis://, redis+sentinel:// or redis+cluster://, or with rediss in place of redis",
         "redis://localhost:6379",
+        None,
+    ),
+    variable(
+        "GRISTMILL_REDIS_CA",
+        "The certificate, in PEM, of the authority that vouches for a Redis that is reached through TLS, if the machine does not trust it.",
+        "a file",
+        "/etc/gristmill/redis-ca.pem",
+        None,
+    ),
+    variable(
+        "GRISTMILL_DELIVERY",
+        "What carries job ids: memory, redis (what REDIS_URL implies) or apalis-redis (slower, without priorities among what is dispatched, and not on a cluster).",
+        "one of memory, redis and apalis-redis; the last two need REDIS_URL",
+        "redis",
         None,
     ),
     variable(
@@ -65,7 +79,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "GRISTMILL_WINDOW",
         "How many dispatched jobs wait in the delivery per queue; the rest of a backlog stays in Postgres.",
-        "a number from 1 to 10000",
+        "a number from 1 to 10000, or to 2000 where GRISTMILL_DELIVERY is apalis-redis",
         "1000",
         Some("1000"),
     ),
@@ -157,6 +171,27 @@ pub const VARIABLES: &[Variable] = &[
         Some("5"),
     ),
     variable(
+        "GRISTMILL_KEEP_SUCCEEDED_DAYS",
+        "Days that jobs are kept after they succeeded.",
+        "a number from 1 to 3650",
+        "7",
+        Some("7"),
+    ),
+    variable(
+        "GRISTMILL_KEEP_FAILED_DAYS",
+        "Days that jobs are kept after they failed.",
+        "a number from 1 to 3650",
+        "30",
+        Some("30"),
+    ),
+    variable(
+        "GRISTMILL_KEEP_CANCELLED_DAYS",
+        "Days that jobs are kept after they were cancelled.",
+        "a number from 1 to 3650",
+        "7",
+        Some("7"),
+    ),
+    variable(
         "GRISTMILL_FETCH_ALLOW",
         "Private networks that feeds and URL documents may be fetched from, in CIDR notation, separated by commas.",
         "networks such as 10.1.0.0/16",
@@ -183,6 +218,20 @@ pub const VARIABLES: &[Variable] = &[
         "auto, json or text",
         "json",
         Some("auto"),
+    ),
+    variable(
+        "GRISTMILL_URL",
+        "Where the commands enqueue, jobs, queues and limits find the API; not the address it listens on.",
+        "a URL",
+        "http://127.0.0.1:7171",
+        None,
+    ),
+    variable(
+        "GRISTMILL_KEY",
+        "The API key that these commands use; without it the first key in the data folder.",
+        "an API key",
+        "gm_example",
+        None,
     ),
 ];
 

@@ -1,19 +1,17 @@
 //! Delivery inside one process.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::BoxStream};
+use gristmill_core::ids::JobId;
 use tokio::sync::{Notify, broadcast};
 use tokio_stream::wrappers::BroadcastStream;
 
-use super::{Announcement, Delivery, DeliveryError, Message, Messages};
+use super::{Announcement, Delivery, DeliveryError, Demand, Message, Messages, relay};
 use crate::queue::Queue;
-
-/// How many announcements a slow listener may be behind before it misses some.
-const ANNOUNCEMENTS: usize = 4_096;
 
 /// Ordered sets, one per queue. What is in them is gone with the process; the sweeper refills them from the rows.
 #[derive(Debug)]
@@ -24,12 +22,35 @@ pub struct MemoryDelivery {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    messages: Mutex<BTreeSet<Message>>,
+    messages: Mutex<Ordered>,
     arrived: Notify,
 }
 
+/// Messages in order, each dispatch once.
+#[derive(Debug, Default)]
+struct Ordered {
+    by_score: BTreeSet<Message>,
+    scores: HashMap<(JobId, i64), i64>,
+}
+
+impl Ordered {
+    fn put(&mut self, message: Message) {
+        let score = self.scores.insert((message.job_id, message.dispatch_seq), message.score);
+        if let Some(score) = score.filter(|score| *score != message.score) {
+            self.by_score.remove(&Message { score, ..message.clone() });
+        }
+        self.by_score.insert(message);
+    }
+
+    fn take_first(&mut self) -> Option<Message> {
+        let first = self.by_score.pop_first()?;
+        self.scores.remove(&(first.job_id, first.dispatch_seq));
+        Some(first)
+    }
+}
+
 impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<Message>> {
+    fn lock(&self) -> MutexGuard<'_, Ordered> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -38,8 +59,8 @@ impl Waiting {
             let arrived = self.arrived.notified();
             let first = {
                 let mut messages = self.lock();
-                let first = messages.pop_first();
-                if !messages.is_empty() {
+                let first = messages.take_first();
+                if !messages.by_score.is_empty() {
                     // One wake-up may stand for many messages: pass it on.
                     self.arrived.notify_one();
                 }
@@ -55,7 +76,7 @@ impl Waiting {
 
 impl Default for MemoryDelivery {
     fn default() -> Self {
-        Self { queues: Default::default(), announcements: broadcast::channel(ANNOUNCEMENTS).0 }
+        Self { queues: Default::default(), announcements: broadcast::channel(relay::BEHIND).0 }
     }
 }
 
@@ -72,23 +93,30 @@ impl Delivery for MemoryDelivery {
 
     fn push<'a>(&'a self, queue: Queue, messages: &'a [Message]) -> BoxFuture<'a, Result<(), DeliveryError>> {
         let waiting = self.of(queue);
-        waiting.lock().extend(messages.iter().cloned());
+        {
+            let mut ordered = waiting.lock();
+            messages.iter().for_each(|message| ordered.put(message.clone()));
+        }
         waiting.arrived.notify_one();
         async { Ok(()) }.boxed()
     }
 
     fn waiting(&self) -> BoxFuture<'_, Result<[usize; 4], DeliveryError>> {
-        let depths = Queue::ALL.map(|queue| self.of(queue).lock().len());
+        let depths = Queue::ALL.map(|queue| self.of(queue).lock().by_score.len());
         async move { Ok(depths) }.boxed()
     }
 
     fn holds<'a>(&'a self, queue: Queue, messages: &'a [Message]) -> BoxFuture<'a, Result<Vec<bool>, DeliveryError>> {
         let waiting = self.of(queue).lock();
-        let held = messages.iter().map(|message| waiting.contains(message)).collect();
+        let held = messages
+            .iter()
+            .map(|message| waiting.scores.contains_key(&(message.job_id, message.dispatch_seq)))
+            .collect();
         async move { Ok(held) }.boxed()
     }
 
-    fn messages(&self, queue: Queue) -> Messages {
+    // Taking several at a time would save nothing here: a message costs a lock either way.
+    fn messages(&self, queue: Queue, _: Demand) -> Messages {
         let waiting = self.of(queue).clone();
         futures::stream::unfold(waiting, |waiting| async move {
             let message = waiting.next().await;

@@ -1,40 +1,46 @@
 //! Delivery through Redis: one sorted set per queue, one channel for announcements.
 //!
-//! Keys are `{prefix:queue}:waiting`; the braces keep all keys of a queue on one node of a cluster.
+//! Keys are `{prefix:queue}:waiting`; the braces keep all keys of a queue on one node of a cluster. A member is a
+//! dispatch of a job, its score is where it stands in the queue.
 
-use std::{fmt, time::Duration};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::BoxStream};
 use gristmill_core::secret::Secret;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, RedisResult,
-    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
-};
-use tokio::sync::broadcast;
-use tokio_stream::wrappers::BroadcastStream;
+use redis::{Cmd, RedisError, RedisResult, aio::MultiplexedConnection};
 
-use super::{Announcement, Delivery, DeliveryError, Message, Messages};
+use super::{
+    Announcement, Delivery, DeliveryError, Demand, Message, Messages,
+    link::Link,
+    outage::Outage,
+    relay::{RECONNECT, Relay},
+    servers::{Node, Servers},
+};
 use crate::queue::Queue;
 
 /// How long one blocking pop waits, in seconds. Bounds how late a dead connection is noticed.
 const POP_WAIT_S: u64 = 5;
-/// The library's default of 500 ms would take a stall of the server for its death.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pause before a broken connection is made anew.
-const RECONNECT: Duration = Duration::from_millis(300);
-/// What stands before the id of a job that a person acted on.
-const BY_HAND: &str = "!";
-/// How many announcements a slow listener may be behind before it misses some.
-const ANNOUNCEMENTS: usize = 4_096;
+/// The most messages that one pop takes, however many the worker could run: they are lost for some seconds if it dies.
+const MOST: usize = 64;
+/// How many redirections are followed without a pause, while the nodes of a cluster disagree.
+const HOPS: u32 = 3;
 
-/// Sorted sets in Redis, popped with `BZPOPMIN`.
+/// Sorted sets in Redis, popped with `BZMPOP`: on one server, behind Sentinel or on a cluster.
 pub struct RedisDelivery {
-    client: Client,
-    /// For everything that does not block; reconnects by itself.
-    shared: ConnectionManager,
+    servers: Arc<Servers>,
+    /// For everything that does not block, per queue: in a cluster each may be on another node.
+    links: [Link; 4],
+    relay: Relay,
     prefix: String,
-    announcements: broadcast::Sender<Announcement>,
+    /// Whether the server does not know `BZMPOP`, which came with Redis 7.
+    old: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for RedisDelivery {
@@ -44,19 +50,29 @@ impl fmt::Debug for RedisDelivery {
 }
 
 impl RedisDelivery {
-    /// Connects to the server at `url`. Every key and channel starts with `prefix`.
+    /// Connects to the server at `url`; see [`Servers`] for what it may be. Every key and channel starts with `prefix`.
     ///
     /// # Errors
-    /// When the URL is no Redis URL or the server cannot be reached now. Later on, outages are waited out.
+    /// As [`RedisDelivery::connect_to`], and when the URL is none.
     pub async fn connect(url: &Secret, prefix: &str) -> Result<Self, DeliveryError> {
-        let client = Client::open(url.reveal())?;
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(CONNECT_TIMEOUT));
-        let shared = client.get_connection_manager_with_config(config).await?;
-        let announcements = broadcast::channel(ANNOUNCEMENTS).0;
-        let delivery = Self { client, shared, prefix: prefix.to_owned(), announcements };
-        tokio::spawn(relay(delivery.client.clone(), delivery.channel(), delivery.announcements.clone()));
+        Self::connect_to(Servers::parse(url, None)?, prefix).await
+    }
+
+    /// Connects to `servers`. Every key and channel starts with `prefix`.
+    ///
+    /// # Errors
+    /// When they cannot be reached now, or refuse the password. Later on, outages are waited out.
+    pub async fn connect_to(servers: Servers, prefix: &str) -> Result<Self, DeliveryError> {
+        let servers = Arc::new(servers);
+        let link = Link::new(servers.clone());
+        let links = if servers.is_cluster() {
+            Queue::ALL.map(|_| Link::new(servers.clone()))
+        } else {
+            Queue::ALL.map(|_| link.clone())
+        };
+        let relay = Relay::start(servers.clone(), prefix);
+        let delivery = Self { servers, links, relay, prefix: prefix.to_owned(), old: Arc::default() };
+        delivery.check().await?;
         Ok(delivery)
     }
 
@@ -64,12 +80,8 @@ impl RedisDelivery {
         format!("{{{}:{queue}}}:waiting", self.prefix)
     }
 
-    fn channel(&self) -> String {
-        format!("{}:changed", self.prefix)
-    }
-
-    async fn ask<T: redis::FromRedisValue>(&self, command: &Cmd) -> Result<T, DeliveryError> {
-        Ok(command.query_async(&mut self.shared.clone()).await?)
+    fn link(&self, queue: Queue) -> &Link {
+        &self.links[queue as usize]
     }
 }
 
@@ -83,12 +95,7 @@ impl Delivery for RedisDelivery {
             if messages.is_empty() {
                 return Ok(());
             }
-            let mut command = redis::cmd("ZADD");
-            command.arg(self.key(queue));
-            for message in messages {
-                command.arg(score(message)).arg(encode(message));
-            }
-            self.ask(&command).await
+            Ok(self.link(queue).ask(&adding(&self.key(queue), messages)).await?)
         }
         .boxed()
     }
@@ -98,7 +105,7 @@ impl Delivery for RedisDelivery {
             let depths = Queue::ALL.map(|queue| async move {
                 let mut command = redis::cmd("ZCARD");
                 command.arg(self.key(queue));
-                self.ask::<usize>(&command).await
+                self.link(queue).ask::<usize>(&command).await
             });
             // One connection pipelines what is asked at once.
             let mut counted = [0; 4];
@@ -118,16 +125,27 @@ impl Delivery for RedisDelivery {
             let mut command = redis::cmd("ZMSCORE");
             command.arg(self.key(queue));
             for message in messages {
-                command.arg(encode(message));
+                command.arg(member(message));
             }
-            let scores: Vec<Option<f64>> = self.ask(&command).await?;
+            let scores: Vec<Option<f64>> = self.link(queue).ask(&command).await?;
             Ok(scores.into_iter().map(|score| score.is_some()).collect())
         }
         .boxed()
     }
 
-    fn messages(&self, queue: Queue) -> Messages {
-        let popping = Popping { client: self.client.clone(), key: self.key(queue), connection: None };
+    fn messages(&self, queue: Queue, demand: Demand) -> Messages {
+        let popping = Popping {
+            servers: self.servers.clone(),
+            link: self.link(queue).clone(),
+            key: self.key(queue),
+            demand,
+            old: self.old.clone(),
+            open: None,
+            hint: None,
+            taken: VecDeque::new(),
+            hops: 0,
+            outage: Outage::default(),
+        };
         futures::stream::unfold(popping, |mut popping| async move {
             let message = popping.next().await;
             Some((Ok(message), popping))
@@ -135,8 +153,10 @@ impl Delivery for RedisDelivery {
         .boxed()
     }
 
+    // One takes as many messages at once as are wanted: more than 100,000/s, and 10,000/s where a single one is wanted at
+    // a time. Two would each take what only one of them has slots for.
     fn streams(&self) -> usize {
-        4
+        1
     }
 
     fn announce<'a>(&'a self, changes: &'a [Announcement]) -> BoxFuture<'a, Result<(), DeliveryError>> {
@@ -144,139 +164,176 @@ impl Delivery for RedisDelivery {
             if changes.is_empty() {
                 return Ok(());
             }
-            let mark = |change: &Announcement| if change.by_hand { BY_HAND } else { "" };
-            let ids: Vec<String> = changes.iter().map(|change| format!("{}{}", mark(change), change.job)).collect();
-            let mut command = redis::cmd("PUBLISH");
-            command.arg(self.channel()).arg(ids.join(" "));
-            self.ask(&command).await
+            Ok(self.link(Queue::Default).ask(&self.relay.telling(changes)).await?)
         }
         .boxed()
     }
 
     fn announcements(&self) -> BoxStream<'static, Announcement> {
-        BroadcastStream::new(self.announcements.subscribe()).filter_map(|change| async { change.ok() }).boxed()
+        self.relay.announcements()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), DeliveryError>> {
-        async move { self.ask(&redis::cmd("PING")).await }.boxed()
+        // A ping would not tell whether every queue's node of a cluster is there.
+        async move { self.waiting().await.map(drop) }.boxed()
     }
 }
 
-/// A connection that does nothing but pop: a blocking command would hold up whatever shared it.
+/// A member and its score.
+type Scored = (String, f64);
+
+/// One stream: a connection that does nothing but pop, because a blocking command would hold up whatever shared it.
 struct Popping {
-    client: Client,
+    servers: Arc<Servers>,
+    /// For giving back.
+    link: Link,
     key: String,
-    connection: Option<MultiplexedConnection>,
+    demand: Demand,
+    old: Arc<AtomicBool>,
+    open: Option<(MultiplexedConnection, Node)>,
+    hint: Option<Node>,
+    /// What was popped and not passed on yet.
+    taken: VecDeque<Message>,
+    hops: u32,
+    outage: Outage,
 }
 
 impl Popping {
     async fn next(&mut self) -> Message {
         loop {
+            if let Some(message) = self.taken.pop_front() {
+                return message;
+            }
             match self.pop().await {
-                Ok(Some(text)) => match decode(&text) {
-                    Some(message) => return message,
-                    // Lost like any other message that is lost: the sweeper dispatches its job again.
-                    None => tracing::error!(redis.member = text, "a message that this version cannot read was dropped"),
-                },
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(%error, redis.key = self.key, "Redis cannot be asked for jobs; trying again");
-                    self.connection = None;
-                    tokio::time::sleep(RECONNECT).await;
+                Ok(members) => {
+                    self.hops = 0;
+                    if self.outage.is_over() {
+                        tracing::info!(redis.key = self.key, "Redis answers again");
+                    }
+                    // One that cannot be read is lost like any other: the sweeper dispatches its job again.
+                    self.taken.extend(members.iter().filter_map(|(member, score)| decode(member, *score)));
                 }
+                Err(error) => self.wait_after(&error).await,
             }
         }
     }
 
-    async fn pop(&mut self) -> RedisResult<Option<String>> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            None => {
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(Some(CONNECT_TIMEOUT))
-                    .set_response_timeout(Some(RESPONSE_TIMEOUT));
-                self.connection.insert(self.client.get_multiplexed_async_connection_with_config(&config).await?)
-            }
-        };
-        let popped: Option<(String, String, f64)> =
-            redis::cmd("BZPOPMIN").arg(&self.key).arg(POP_WAIT_S).query_async(connection).await?;
-        Ok(popped.map(|(_, member, _)| member))
-    }
-}
-
-/// Passes what is published on to listeners in this process, for ever.
-async fn relay(client: Client, channel: String, announcements: broadcast::Sender<Announcement>) {
-    loop {
-        let listening = async {
-            let mut subscription = client.get_async_pubsub().await?;
-            subscription.subscribe(&channel).await?;
-            let mut messages = subscription.on_message();
-            while let Some(message) = messages.next().await {
-                let text: String = message.get_payload()?;
-                for word in text.split(' ') {
-                    let id = word.strip_prefix(BY_HAND);
-                    let Ok(job) = id.unwrap_or(word).parse() else { continue };
-                    // An error only says that nobody listens.
-                    let _nobody = announcements.send(Announcement { job, by_hand: id.is_some() });
-                }
-            }
-            RedisResult::Ok(())
-        };
-        if let Err(error) = listening.await {
-            tracing::debug!(%error, "Redis cannot be listened to; trying again");
+    async fn wait_after(&mut self, error: &RedisError) {
+        let answered = self.open.take().map(|(_, node)| node);
+        self.hint = answered.and_then(|node| Node::named_by(error, &node));
+        if self.hint.is_some() && self.hops < HOPS {
+            // The cluster said where to go.
+            self.hops += 1;
+            return;
+        }
+        if self.outage.goes_on() {
+            tracing::warn!(%error, redis.key = self.key, "Redis cannot be asked for jobs; trying until it can");
         }
         tokio::time::sleep(RECONNECT).await;
     }
+
+    /// Waits for messages for some seconds, and takes as many of the first ones as are wanted.
+    async fn pop(&mut self) -> RedisResult<Vec<Scored>> {
+        let (connection, _) = match &mut self.open {
+            Some(open) => open,
+            None => self.open.insert(self.servers.connect(self.hint.take().as_ref()).await?),
+        };
+        let most = (self.demand)().clamp(1, MOST);
+        if self.old.load(Ordering::Relaxed) {
+            return pop_the_old_way(connection, &self.key, most).await;
+        }
+        let mut command = redis::cmd("BZMPOP");
+        command.arg(POP_WAIT_S).arg(1).arg(&self.key).arg("MIN").arg("COUNT").arg(most);
+        let popped: RedisResult<Option<(String, Vec<Scored>)>> = command.query_async(connection).await;
+        match popped {
+            Err(error) if error.to_string().contains("unknown command") => {
+                tracing::warn!(
+                    "this Redis does not know BZMPOP, which came with version 7; jobs are fetched more slowly"
+                );
+                self.old.store(true, Ordering::Relaxed);
+                Ok(Vec::new())
+            }
+            popped => Ok(popped?.map_or_else(Vec::new, |(_, members)| members)),
+        }
+    }
 }
 
-/// Priority first, then the time since which the job may run. Both fit the 53 bits of a score: 2^53 is 9.007e15, and
-/// nine times 1e15 and the milliseconds of the next two hundred years are less.
-fn score(message: &Message) -> f64 {
-    let (seconds, millis) = (message.due_ms.div_euclid(1_000), message.due_ms.rem_euclid(1_000));
-    let seconds = u32::try_from(seconds).unwrap_or(if seconds < 0 { 0 } else { u32::MAX });
-    let millis = u16::try_from(millis).unwrap_or(0);
-    f64::from(message.priority) * 1e15 + f64::from(seconds) * 1e3 + f64::from(millis)
+impl Drop for Popping {
+    /// Gives back what was not passed on, so that others need not wait for the sweeper to miss it.
+    fn drop(&mut self) {
+        let left: Vec<Message> = self.taken.drain(..).collect();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if left.is_empty() {
+            return;
+        }
+        let (link, command) = (self.link.clone(), adding(&self.key, &left));
+        runtime.spawn(async move {
+            if let Err(error) = link.ask::<redis::Value>(&command).await {
+                tracing::debug!(%error, "messages cannot be given back; their jobs are dispatched again");
+            }
+        });
+    }
 }
 
-fn encode(message: &Message) -> String {
-    let Message { priority, due_ms, job_id, dispatch_seq, kind } = message;
-    format!("{job_id} {dispatch_seq} {priority} {due_ms} {kind}")
+async fn pop_the_old_way(connection: &mut MultiplexedConnection, key: &str, most: usize) -> RedisResult<Vec<Scored>> {
+    let first: Option<(String, String, f64)> =
+        redis::cmd("BZPOPMIN").arg(key).arg(POP_WAIT_S).query_async(connection).await?;
+    let Some((_, member, score)) = first else { return Ok(Vec::new()) };
+    let mut popped = vec![(member, score)];
+    if most > 1 {
+        // The first one is in our hands: an error now must not lose it.
+        let more = redis::cmd("ZPOPMIN").arg(key).arg(most - 1).query_async::<Vec<Scored>>(connection).await;
+        popped.extend(more.unwrap_or_default());
+    }
+    Ok(popped)
 }
 
-fn decode(text: &str) -> Option<Message> {
-    let mut words = text.splitn(5, ' ');
-    Some(Message {
-        job_id: words.next()?.parse().ok()?,
-        dispatch_seq: words.next()?.parse().ok()?,
-        priority: words.next()?.parse().ok()?,
-        due_ms: words.next()?.parse().ok()?,
-        kind: words.next()?.to_owned(),
-    })
+fn adding(key: &str, messages: &[Message]) -> Cmd {
+    let mut command = redis::cmd("ZADD");
+    command.arg(key);
+    for message in messages {
+        command.arg(message.score).arg(member(message));
+    }
+    command
+}
+
+fn member(message: &Message) -> String {
+    let Message { score: _, job_id, dispatch_seq, kind } = message;
+    format!("{job_id} {dispatch_seq} {kind}")
+}
+
+fn decode(member: &str, score: f64) -> Option<Message> {
+    let read = || {
+        let mut words = member.splitn(3, ' ');
+        Some(Message {
+            job_id: words.next()?.parse().ok()?,
+            dispatch_seq: words.next()?.parse().ok()?,
+            kind: words.next()?.to_owned(),
+            // Scores are whole numbers below 2^53, which a double holds exactly.
+            score: score as i64,
+        })
+    };
+    let message = read();
+    if message.is_none() {
+        tracing::error!(redis.member = member, "a message that this version cannot read was dropped");
+    }
+    message
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Message, decode, encode, score};
     use gristmill_core::ids::JobId;
 
-    fn message(priority: i16, due_ms: i64) -> Message {
-        Message { job_id: JobId::generate(), kind: "document.ingest".into(), dispatch_seq: 3, priority, due_ms }
-    }
+    use super::{Message, decode, member};
 
     #[test]
     fn a_message_survives_the_journey_and_junk_is_not_one() {
-        let sent = message(5, 1_800_000_000_123);
-        assert_eq!(decode(&encode(&sent)), Some(sent));
-        for junk in ["", "job_1", "a b c d e", "{\"json\":true}"] {
-            assert_eq!(decode(junk), None, "{junk}");
+        for score in [-(1_i64 << 53), -1, 0, 1_800_000_000_123, 1 << 53] {
+            let sent = Message { job_id: JobId::generate(), kind: "document.ingest".into(), dispatch_seq: 3, score };
+            assert_eq!(decode(&member(&sent), score as f64), Some(sent));
         }
-    }
-
-    #[test]
-    fn scores_order_by_priority_then_age() {
-        let (older, newer, urgent) =
-            (message(5, 1_800_000_000_122), message(5, 1_800_000_000_123), message(0, i64::MAX));
-        assert!(score(&urgent) < score(&older) && score(&older) < score(&newer));
-        assert!(score(&message(9, i64::MAX)) < 2_f64.powi(53) && score(&message(0, -5)) >= 0.0);
+        for junk in ["", "job_1", "a b c d e", "{\"json\":true}"] {
+            assert_eq!(decode(junk, 0.0), None, "{junk}");
+        }
     }
 }

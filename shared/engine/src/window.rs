@@ -1,0 +1,209 @@
+//! The window: the ids that are on their way to a worker, a slot of a table each.
+//!
+//! A slot is taken when its job is dispatched and free again when the job is claimed, or its message counts as lost. The
+//! rows are used again and again and no index covers what changes, so the table stays as small as it is made, and it is
+//! not logged: what a crash of Postgres forgets is simply dispatched again.
+
+use gristmill_core::ids::{JobId, OrgId};
+use gristmill_store::{
+    Result,
+    db::{SystemTx, Tx, sql},
+};
+use sea_orm::FromQueryResult;
+
+use crate::{
+    delivery::Message,
+    flow::Lane,
+    pick::{Pick, place},
+    queue::Queue,
+};
+
+/// Slots of one queue are numbered from its place in [`Queue::ALL`] times this.
+const PER_QUEUE: i32 = 10_000;
+/// Low bits of a message's dispatch that name its slot.
+const SLOT_BITS: u32 = 16;
+
+/// What a message is known by: how often its slot was used, and the slot.
+fn dispatch_seq(seq: i64, slot: i32) -> i64 {
+    (seq << SLOT_BITS) | i64::from(slot)
+}
+
+/// The slot of a message.
+pub(crate) fn slot_of(message: &Message) -> i32 {
+    i32::try_from(message.dispatch_seq & ((1 << SLOT_BITS) - 1)).unwrap_or(-1)
+}
+
+/// How often the slot of a message had been used.
+pub(crate) fn seq_of(message: &Message) -> i64 {
+    message.dispatch_seq >> SLOT_BITS
+}
+
+/// Jobs of one lane and level that are in the window.
+#[derive(Debug, FromQueryResult)]
+pub(crate) struct Group {
+    queue: String,
+    org_id: Option<OrgId>,
+    kind: Option<String>,
+    concurrency_key: Option<String>,
+    pub(crate) level: Option<i16>,
+    pub(crate) jobs: i64,
+    pub(crate) lowest: Option<i64>,
+    pub(crate) highest: Option<i64>,
+}
+
+impl Group {
+    /// The lane; `None` for free slots.
+    pub(crate) fn lane(&self) -> Option<Lane> {
+        Some(Lane {
+            queue: self.queue.parse().ok()?,
+            org: self.org_id?,
+            kind: self.kind.clone()?,
+            key: self.concurrency_key.clone()?,
+        })
+    }
+}
+
+/// What is in the window.
+pub(crate) async fn groups(tx: &impl Tx) -> Result<Vec<Group>> {
+    tx.all(sql(
+        "SELECT queue, org_id, kind, concurrency_key, level, count(*) AS jobs, min(tag) AS lowest, max(tag) AS highest
+         FROM window_slots WHERE job_id IS NOT NULL GROUP BY queue, org_id, kind, concurrency_key, level",
+        [],
+    ))
+    .await
+}
+
+/// Puts `picks`, all of `queue`, into free slots, and returns the messages to be sent. Slots that are missing are made.
+pub(crate) async fn fill(tx: &SystemTx, queue: Queue, picks: &[&Pick]) -> Result<Vec<Message>> {
+    #[derive(FromQueryResult)]
+    struct Filled {
+        slot: i32,
+        seq: i64,
+        job_id: JobId,
+    }
+    let statement = "
+        WITH free AS (
+            SELECT slot, row_number() OVER (ORDER BY slot) AS place FROM (
+                SELECT slot FROM window_slots WHERE queue = $1 AND job_id IS NULL
+                ORDER BY slot LIMIT $2 FOR UPDATE SKIP LOCKED) AS f),
+        picked AS (
+            SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::int[], $8::bigint[])
+                WITH ORDINALITY AS p(job_id, org_id, kind, concurrency_key, level, tag, place))
+        UPDATE window_slots AS w
+        SET seq = seq + 1, job_id = p.job_id, org_id = p.org_id, kind = p.kind, concurrency_key = p.concurrency_key,
+            level = p.level, tag = p.tag, sent_at = now()
+        FROM free JOIN picked AS p USING (place) WHERE w.slot = free.slot
+        RETURNING w.slot, w.seq, w.job_id";
+    let mut messages = Vec::with_capacity(picks.len());
+    let mut left = picks;
+    // Twice: before and after slots were made.
+    for made in [false, true] {
+        let filled: Vec<Filled> = tx.all(sql(statement, values(queue, left))).await?;
+        for Filled { slot, seq, job_id } in filled {
+            let Some(pick) = left.iter().find(|pick| pick.id == job_id) else { continue };
+            let (score, kind) = (pick.score(), pick.lane.kind.clone());
+            messages.push(Message { score, job_id, dispatch_seq: dispatch_seq(seq, slot), kind });
+        }
+        left = picks.get(messages.len()..).unwrap_or_default();
+        if left.is_empty() || made {
+            break;
+        }
+        make(tx, queue, left.len()).await?;
+    }
+    messages.sort();
+    Ok(messages)
+}
+
+fn values(queue: Queue, picks: &[&Pick]) -> [sea_orm::Value; 8] {
+    let of = |text: fn(&Pick) -> &String| -> Vec<String> { picks.iter().map(|pick| text(pick).clone()).collect() };
+    [
+        queue.name().into(),
+        i64::try_from(picks.len()).unwrap_or(i64::MAX).into(),
+        picks.iter().map(|pick| pick.id.uuid()).collect::<Vec<_>>().into(),
+        picks.iter().map(|pick| pick.lane.org.uuid()).collect::<Vec<_>>().into(),
+        of(|pick| &pick.lane.kind).into(),
+        of(|pick| &pick.lane.key).into(),
+        picks.iter().map(|pick| i32::from(pick.level)).collect::<Vec<_>>().into(),
+        picks.iter().map(|pick| pick.tag).collect::<Vec<_>>().into(),
+    ]
+}
+
+async fn make(tx: &SystemTx, queue: Queue, slots: usize) -> Result<()> {
+    let first = i32::try_from(place(queue)).unwrap_or(0) * PER_QUEUE;
+    let slots = i32::try_from(slots).unwrap_or(PER_QUEUE).min(PER_QUEUE);
+    tx.execute(sql(
+        "INSERT INTO window_slots (slot, queue)
+         SELECT slot, $1 FROM (SELECT coalesce(max(slot) + 1, $2) AS next FROM window_slots WHERE queue = $1) AS used,
+             generate_series(used.next, least(used.next + $3, $2 + $4) - 1) AS slot
+         ON CONFLICT DO NOTHING",
+        [queue.name().into(), first.into(), slots.into(), PER_QUEUE.into()],
+    ))
+    .await?;
+    Ok(())
+}
+
+#[derive(FromQueryResult)]
+struct Sent {
+    slot: i32,
+    seq: i64,
+    queue: String,
+    job_id: JobId,
+    kind: String,
+    level: i16,
+    tag: i64,
+    org_id: OrgId,
+    concurrency_key: String,
+}
+
+/// Messages that were sent so long ago, by queue.
+pub(crate) async fn sent_before(tx: &impl Tx, seconds: f64) -> Result<Vec<(Queue, Message)>> {
+    let sent: Vec<Sent> = tx
+        .all(sql(
+            "SELECT slot, seq, queue, job_id, kind, level, tag, org_id, concurrency_key FROM window_slots
+             WHERE job_id IS NOT NULL AND sent_at <= now() - make_interval(secs => $1)",
+            [seconds.into()],
+        ))
+        .await?;
+    let message = |sent: Sent| {
+        let queue: Queue = sent.queue.parse().ok()?;
+        let lane = Lane { queue, org: sent.org_id, kind: sent.kind.clone(), key: sent.concurrency_key };
+        let score = Pick { id: sent.job_id, lane, level: sent.level, tag: sent.tag }.score();
+        let dispatch_seq = dispatch_seq(sent.seq, sent.slot);
+        Some((queue, Message { score, job_id: sent.job_id, dispatch_seq, kind: sent.kind }))
+    };
+    Ok(sent.into_iter().filter_map(message).collect())
+}
+
+/// Frees the slots of messages that are lost. One that a worker is claiming this moment is locked, and skipped.
+pub(crate) async fn free(tx: &impl Tx, lost: &[Message]) -> Result<usize> {
+    let freed = tx
+        .execute(sql(
+            "UPDATE window_slots AS w SET job_id = NULL FROM (
+                 SELECT s.slot FROM unnest($1::int[], $2::bigint[]) AS l(slot, seq)
+                 JOIN window_slots AS s ON s.slot = l.slot AND s.seq = l.seq
+                 WHERE s.job_id IS NOT NULL ORDER BY s.slot FOR UPDATE OF s SKIP LOCKED) AS lost
+             WHERE w.slot = lost.slot",
+            [
+                lost.iter().map(slot_of).collect::<Vec<_>>().into(),
+                lost.iter().map(seq_of).collect::<Vec<_>>().into(),
+            ],
+        ))
+        .await?;
+    Ok(usize::try_from(freed).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{dispatch_seq, seq_of, slot_of};
+    use crate::delivery::Message;
+    use gristmill_core::ids::JobId;
+
+    #[test]
+    fn a_dispatch_names_its_slot_and_its_use() {
+        for (seq, slot) in [(0, 0), (1, 39_999), (1 << 40, 10_000)] {
+            let dispatch_seq = dispatch_seq(seq, slot);
+            let message = Message { score: 0, job_id: JobId::generate(), dispatch_seq, kind: String::new() };
+            assert_eq!((seq_of(&message), slot_of(&message)), (seq, slot));
+        }
+    }
+}
