@@ -18,20 +18,20 @@ type Asked = Arc<Mutex<Vec<(String, String, Value)>>>;
 async fn api(status: u16, answer: Value) -> (String, Asked) {
     let asked = Asked::default();
     let noted = asked.clone();
-    let handler = async move |request: Request| {
-        assert_eq!(request.headers()["authorization"], "Bearer gm_test");
-        let (parts, body) = request.into_parts();
-        let bytes: Bytes = axum::body::to_bytes(body, 1_000_000).await.unwrap();
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        noted.lock().unwrap().push((parts.method.to_string(), parts.uri.to_string(), body));
-        (StatusCode::from_u16(status).unwrap(), Json(answer)).into_response()
+    let handler = move |request: Request| {
+        let (noted, answer) = (noted.clone(), answer.clone());
+        async move {
+            assert_eq!(request.headers()["authorization"], "Bearer gm_test");
+            let (parts, body) = request.into_parts();
+            let bytes: Bytes = axum::body::to_bytes(body, 1_000_000).await.unwrap();
+            let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+            noted.lock().unwrap().push((parts.method.to_string(), parts.uri.to_string(), body));
+            (StatusCode::from_u16(status).unwrap(), Json(answer)).into_response()
+        }
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().fallback(|request| {
-        let handler = handler.clone();
-        async move { handler(request).await }
-    });
+    let router = Router::new().fallback(handler);
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     (url, asked)
 }

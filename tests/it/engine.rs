@@ -367,6 +367,21 @@ async fn cancel(world: &World, id: gristmill_core::ids::JobId, expected: Control
     tx.commit().await.unwrap();
 }
 
+/// The third delivery promises less of order, and the same of everything else.
+#[tokio::test]
+async fn through_apalis_redis_jobs_run_once_each() {
+    let world = World::lively(Travel::ApalisRedis).await;
+    let mut ids = Vec::new();
+    for index in 0..100 {
+        let acts = if index % 10 == 0 { vec![Act::Fail, Act::Write] } else { vec![Act::Write] };
+        ids.push(world.play(&format!("job {index}"), &acts).await);
+    }
+    for id in ids {
+        world.until_state(id, "succeeded").await;
+        assert_eq!(world.written(id).await, 1);
+    }
+}
+
 /// Redis is wiped with everything in it, before and while jobs run: it only delivers.
 #[tokio::test]
 async fn a_wiped_redis_loses_and_doubles_nothing() {

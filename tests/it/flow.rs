@@ -315,6 +315,27 @@ on_both! {
         assert_eq!(world.history(grandchild).await, expected);
     }
 
+    async fn what_cannot_come_back_holds_nobody_up(travel: Travel) {
+        let world = World::lively(travel).await;
+        let gate = world.play("gate", &[Act::Wait]).await;
+        let first = world.submit(after("first", &[Act::Return], &[gate])).await;
+        let keyed = NewJob { after: vec![first], ..unique("keyed", While::Running, OnConflict::Reject) };
+        let keyed = world.submit(keyed).await;
+        assert_eq!(world.act(Action::Cancel, first).await, Controlled::Done);
+        world.until_state(keyed, "cancelled").await;
+        let later = Start::In(Duration::from_secs(3_600));
+        world.submit(NewJob { start: later, ..unique("heir", While::Running, OnConflict::Reject) }).await;
+        assert_eq!(world.act(Action::Retry, first).await, Controlled::Done);
+        // It still has the gate to wait for.
+        assert_eq!(world.job(first).await.state, "waiting");
+        world.stage.open_gate();
+        world.until_state(first, "succeeded").await;
+        // The key of what fell with it is taken: that stays where it is, and the others go on.
+        let other = world.submit(after("other", &[Act::Return], &[gate])).await;
+        world.until_state(other, "succeeded").await;
+        assert_eq!(world.job(keyed).await.state, "cancelled");
+    }
+
     async fn a_graph_is_handed_in_at_once_and_cycles_are_refused(travel: Travel) {
         let world = World::lively(travel).await;
         let (mut a, mut b, c) = (play("a", &[Act::Return]), play("b", &[Act::Return]), play("c", &[Act::Return]));

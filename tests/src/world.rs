@@ -8,7 +8,7 @@ use gristmill_core::{
 };
 use gristmill_engine::{
     Engine, NewJob,
-    delivery::{Delivery, MemoryDelivery, RedisDelivery},
+    delivery::{ApalisDelivery, Delivery, MemoryDelivery, RedisDelivery, Servers},
     control::{Action, Controlled},
     dispatch::Pace,
     flow::{Scope, Subject},
@@ -39,6 +39,8 @@ pub enum Travel {
     Memory,
     /// Through the Redis that `bin/test` runs.
     Redis,
+    /// The same, through apalis-redis' own queues.
+    ApalisRedis,
 }
 
 /// How long anything in a test may take.
@@ -266,11 +268,13 @@ impl RunningWorker {
 }
 
 async fn delivery(travel: Travel, prefix: &str) -> Arc<dyn Delivery> {
+    let url = || Secret::new(database::setting("GRISTMILL_TEST_REDIS_URL"));
     match travel {
         Travel::Memory => Arc::new(MemoryDelivery::default()),
-        Travel::Redis => {
-            let url = Secret::new(database::setting("GRISTMILL_TEST_REDIS_URL"));
-            Arc::new(RedisDelivery::connect(&url, prefix).await.unwrap())
+        Travel::Redis => Arc::new(RedisDelivery::connect(&url(), prefix).await.unwrap()),
+        Travel::ApalisRedis => {
+            let servers = Servers::parse(&url(), None).unwrap();
+            Arc::new(ApalisDelivery::connect_to(servers, prefix).await.unwrap())
         }
     }
 }

@@ -83,8 +83,8 @@ pub struct JobBody {
     pub concurrency_key: Option<String>,
     /// What makes it the only one of its sort.
     pub unique_key: Option<String>,
-    /// The jobs that it was to follow; told where a single job is asked for. Those that had succeeded when it was handed
-    /// in are not among them.
+    /// The jobs that it is or was to follow; told where a single job that follows others is asked for. Those that had
+    /// succeeded when it was handed in are not among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub after: Option<Vec<JobId>>,
@@ -246,7 +246,7 @@ pub(crate) async fn show(
 ) -> Result<Response, ApiError> {
     let tx = app.engine.db().org(caller.org).await?;
     let job = jobs::find(&tx, id).await?.ok_or(ApiError::NotFound("job"))?;
-    let after = Some(jobs::follows(&tx, id).await?);
+    let after = Some(jobs::follows(&tx, id).await?).filter(|jobs| !jobs.is_empty());
     let look = waiting::look(&tx, &job).await?;
     tx.commit().await?;
     let waiting_for = waiting::tell(&app.engine, &job, look).await?;

@@ -57,6 +57,10 @@ impl Claimed {
 /// Claims what can be claimed of `messages` for `worker`, answering each in order. Their slots in the window are free
 /// afterwards, claimed or not.
 ///
+/// The commit does not wait for the disk. A claim that a crash of Postgres forgets leaves its job queued, to be claimed
+/// again; what the forgotten run still wants to write is refused, because everything is written under fence *and*
+/// worker. A submission and an outcome do wait: those are promises.
+///
 /// # Errors
 /// When the database cannot be asked. Whether anything was claimed is then unknown; a lease that nobody renews runs out.
 pub async fn claim(db: &Db, worker: WorkerId, lease: Duration, messages: &[Message]) -> Result<Vec<Option<Claimed>>> {
@@ -66,7 +70,8 @@ pub async fn claim(db: &Db, worker: WorkerId, lease: Duration, messages: &[Messa
         .all(sql(
             "WITH sent AS MATERIALIZED (
                  SELECT w.slot, w.job_id
-                 FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS m(id, slot, seq)
+                 FROM (SELECT set_config('synchronous_commit', 'off', true)) AS quick,
+                     unnest($1::uuid[], $2::int[], $3::bigint[]) AS m(id, slot, seq)
                  JOIN window_slots AS w ON w.slot = m.slot AND w.seq = m.seq AND w.job_id = m.id
                  ORDER BY w.slot FOR UPDATE OF w),
              freed AS (UPDATE window_slots AS w SET job_id = NULL FROM sent WHERE w.slot = sent.slot),

@@ -1,5 +1,7 @@
 //! What people do to jobs: cancel, retry, promote, delete, reorder; to one, or to many at once.
 
+use std::collections::HashSet;
+
 use gristmill_core::ids::JobId;
 use gristmill_store::{
     OrgTx, Result,
@@ -49,6 +51,7 @@ struct Row {
     id: JobId,
     state: String,
     attempt: i32,
+    unique_key: Option<String>,
     rivalled: bool,
 }
 
@@ -73,8 +76,11 @@ impl Action {
             (Self::Cancel, _) => {
                 ("state = 'cancelled', cancel_requested_at = now(), finished_at = clock_timestamp()", "cancelled")
             }
+            // One that still has others to follow waits for them again.
             (Self::Retry, _) => (
-                "state = 'queued', run_at = now(), cancel_requested_at = NULL, finished_at = NULL,
+                "state = CASE WHEN EXISTS (SELECT FROM job_edges AS e WHERE e.job_id = jobs.id AND NOT e.met)
+                              THEN 'waiting' ELSE 'queued' END,
+                 run_at = now(), cancel_requested_at = NULL, finished_at = NULL,
                  max_attempts = greatest(max_attempts, attempt + 1)",
                 "retried",
             ),
@@ -101,8 +107,11 @@ impl Engine {
         if action == Action::Retry && row.rivalled {
             return Ok(Controlled::Duplicate);
         }
-        apply(tx, action, state, &[row]).await?;
-        Ok(Controlled::Done)
+        match apply(tx, action, state, &[row]).await {
+            // Another one took the key this very moment.
+            Err(error) if error.is_conflict() => Ok(Controlled::Duplicate),
+            applied => applied.map(|()| Controlled::Done),
+        }
     }
 
     /// Does `action` to those of the jobs that it can be done to, and says to which.
@@ -112,9 +121,15 @@ impl Engine {
     pub async fn act_on(&self, tx: &OrgTx, action: Action, ids: &[JobId]) -> Result<Vec<JobId>> {
         let rows = locked(tx, ids).await?;
         let mut done = Vec::with_capacity(rows.len());
+        // Of those with one unique key, one can come back.
+        let mut taken = HashSet::new();
         for state in State::ALL.into_iter().filter(|state| action.fits(*state)) {
-            let fits = |row: &&Row| row.state == state.name() && !(action == Action::Retry && row.rivalled);
-            let of_state: Vec<&Row> = rows.iter().filter(fits).collect();
+            let mut may = |row: &&Row| {
+                action != Action::Retry
+                    || !row.rivalled && row.unique_key.as_ref().is_none_or(|key| taken.insert(key.clone()))
+            };
+            let of_state: Vec<&Row> =
+                rows.iter().filter(|row| row.state == state.name()).filter(|row| may(row)).collect();
             if !of_state.is_empty() {
                 apply(tx, action, state, &of_state).await?;
                 done.extend(of_state.iter().map(|row| row.id));
@@ -128,7 +143,7 @@ impl Engine {
 async fn locked(tx: &OrgTx, ids: &[JobId]) -> Result<Vec<Row>> {
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
     tx.all(sql(
-        "SELECT id, state, attempt, unique_key IS NOT NULL AND EXISTS (
+        "SELECT id, state, attempt, unique_key, unique_key IS NOT NULL AND EXISTS (
                 SELECT FROM jobs AS o WHERE o.org_id = j.org_id AND o.unique_key = j.unique_key AND o.id <> j.id
                   AND (o.state IN ('waiting', 'scheduled', 'queued', 'running')
                        OR o.state = 'failed' AND o.unique_while = 'until_success')) AS rivalled
@@ -144,6 +159,12 @@ async fn apply(tx: &OrgTx, action: Action, state: State, rows: &[&Row]) -> Resul
         return delete(tx, &ids).await;
     }
     let (change, event) = action.change(state);
+    if action == Action::Retry {
+        // Whoever is just noting that what they follow succeeded is waited for.
+        let edges = "SELECT job_id FROM job_edges WHERE job_id = ANY($1) AND org_id = $2 AND NOT met
+            ORDER BY job_id, after_id FOR UPDATE";
+        tx.execute(sql(edges, [ids.clone().into(), tx.org().into()])).await?;
+    }
     let statement = format!("UPDATE jobs SET {change} WHERE id = ANY($1) AND org_id = $2");
     tx.execute(sql(&statement, [ids.into(), tx.org().into()])).await?;
     let data = match action {

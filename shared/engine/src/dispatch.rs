@@ -124,7 +124,12 @@ impl Engine {
         let statement = "SELECT EXISTS (SELECT FROM jobs WHERE state = 'scheduled' AND run_at <= now()) AS due,
             EXISTS (SELECT FROM job_ends) AS ended";
         let Some(row) = self.db.now().one::<Row>(sql(statement, [])).await? else { return Ok(false) };
-        let ended = row.ended && self.settle().await?;
+        // What follows the ends of some jobs must never keep all others from being dispatched.
+        let ended = row.ended
+            && self.settle().await.unwrap_or_else(|error| {
+                tracing::error!(%error, "what follows the end of jobs cannot be done; trying again");
+                false
+            });
         Ok(row.due && make_due(&self.db.now()).await? || ended)
     }
 

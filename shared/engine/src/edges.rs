@@ -78,43 +78,62 @@ pub(crate) async fn check(tx: &impl Tx, org: OrgId, all: &HashSet<JobId>, jobs: 
 
 /// Those who follow a job that is refused are refused, and so on.
 fn refuse_followers(jobs: &[(usize, Checked)], looked: &mut Looked) {
-    let mut places: HashSet<usize> = looked.problems.iter().map(|(place, _)| *place).collect();
-    loop {
-        let refused: HashSet<JobId> =
-            jobs.iter().filter(|(place, _)| places.contains(place)).map(|(_, (job, _))| job.id).collect();
-        let follows = |job: &NewJob| job.after.iter().find(|id| refused.contains(id)).copied();
-        let more: Vec<(usize, AfterProblem)> = jobs
-            .iter()
-            .filter(|(place, _)| !places.contains(place))
-            .filter_map(|(place, (job, _))| Some((*place, AfterProblem::Refused(follows(job)?))))
-            .collect();
-        if more.is_empty() {
-            return;
+    let mut followers: HashMap<JobId, Vec<(usize, JobId)>> = HashMap::new();
+    for (place, (job, _)) in jobs {
+        for after in &job.after {
+            followers.entry(*after).or_default().push((*place, job.id));
         }
-        places.extend(more.iter().map(|(place, _)| *place));
-        looked.problems.extend(more);
+    }
+    let mut refused: HashSet<usize> = looked.problems.iter().map(|(place, _)| *place).collect();
+    let mut fallen: Vec<JobId> =
+        jobs.iter().filter(|(place, _)| refused.contains(place)).map(|(_, (job, _))| job.id).collect();
+    while let Some(id) = fallen.pop() {
+        for (place, follower) in followers.get(&id).into_iter().flatten() {
+            if refused.insert(*place) {
+                looked.problems.push((*place, AfterProblem::Refused(id)));
+                fallen.push(*follower);
+            }
+        }
     }
 }
 
 /// The jobs that can never start because they wait for each other: what is left when all that may go went
-/// (Kahn, "Topological sorting of large networks", 1962), without those who merely follow a cycle.
+/// (Kahn, "Topological sorting of large networks", 1962), and of that, what others of them wait for.
 fn in_cycles(jobs: &[(JobId, &[JobId])]) -> HashSet<JobId> {
-    let mut left: HashMap<JobId, Vec<JobId>> = jobs.iter().map(|(id, after)| (*id, after.to_vec())).collect();
-    // From both ends: those that wait for nobody that is left, and those that nobody left waits for.
-    loop {
-        let waited_for: HashSet<JobId> = left.values().flatten().copied().collect();
-        let gone: Vec<JobId> = left
-            .iter()
-            .filter(|(id, after)| !waited_for.contains(id) || !after.iter().any(|id| left.contains_key(id)))
-            .map(|(id, _)| *id)
-            .collect();
-        if gone.is_empty() {
-            return left.into_keys().collect();
-        }
-        for id in gone {
-            left.remove(&id);
+    let all: HashSet<JobId> = jobs.iter().map(|(id, _)| *id).collect();
+    let (mut follows, mut followed): (Edges, Edges) = (HashMap::new(), HashMap::new());
+    for (id, after) in jobs {
+        for other in after.iter().filter(|other| all.contains(other)) {
+            follows.entry(*id).or_default().push(*other);
+            followed.entry(*other).or_default().push(*id);
         }
     }
+    let stuck = without_ends(all, &follows, &followed);
+    without_ends(stuck, &followed, &follows)
+}
+
+type Edges = HashMap<JobId, Vec<JobId>>;
+
+/// What is left of `jobs` when those that wait for none of them are taken away, again and again. `waits` says for whom
+/// each waits, `waited` by whom it is waited for.
+fn without_ends(mut jobs: HashSet<JobId>, waits: &Edges, waited: &Edges) -> HashSet<JobId> {
+    let mut open: HashMap<JobId, usize> = jobs
+        .iter()
+        .map(|id| (*id, waits.get(id).into_iter().flatten().filter(|other| jobs.contains(other)).count()))
+        .collect();
+    let mut free: Vec<JobId> = open.iter().filter(|(_, open)| **open == 0).map(|(id, _)| *id).collect();
+    while let Some(id) = free.pop() {
+        jobs.remove(&id);
+        for other in waited.get(&id).into_iter().flatten() {
+            if let Some(open) = open.get_mut(other).filter(|_| jobs.contains(other)) {
+                *open -= 1;
+                if *open == 0 {
+                    free.push(*other);
+                }
+            }
+        }
+    }
+    jobs
 }
 
 /// The states of jobs; those that are not over are marked as watched.

@@ -167,8 +167,9 @@ struct Touched {
 /// When the database cannot be asked.
 pub async fn hold(tx: &OrgTx, job: &Claimed) -> Result<bool> {
     let statement =
-        "SELECT id, state FROM jobs WHERE id = $1 AND org_id = $2 AND fence = $3 AND state = 'running' FOR UPDATE";
-    let values = [job.id.into(), job.org_id.into(), job.fence.into()];
+        "SELECT id, state FROM jobs WHERE id = $1 AND org_id = $2 AND fence = $3 AND worker_id = $4 AND state = 'running'
+         FOR UPDATE";
+    let values = [job.id.into(), job.org_id.into(), job.fence.into(), job.worker_id.into()];
     Ok(tx.one::<Touched>(sql(statement, values)).await?.is_some())
 }
 
@@ -194,9 +195,9 @@ async fn write(tx: &impl Tx, finished: &[Finished]) -> Result<(Vec<bool>, Vec<Ev
         .all(sql(
             "WITH ended AS MATERIALIZED (
                  SELECT e.*, j.cancel_requested_at IS NOT NULL AND e.state IN ('scheduled', 'queued') AS called_off
-                 FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::int[])
-                     AS e(id, fence, state, result, error, wait_s, unused)
-                 JOIN jobs AS j ON j.id = e.id AND j.fence = e.fence AND j.state = 'running'
+                 FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::int[], $8::uuid[])
+                     AS e(id, fence, state, result, error, wait_s, unused, worker_id)
+                 JOIN jobs AS j ON j.id = e.id AND j.fence = e.fence AND j.worker_id = e.worker_id AND j.state = 'running'
                  ORDER BY j.id FOR UPDATE OF j)
              UPDATE jobs SET
                  state = CASE WHEN called_off THEN 'cancelled' ELSE ended.state END,
@@ -217,6 +218,7 @@ async fn write(tx: &impl Tx, finished: &[Finished]) -> Result<(Vec<bool>, Vec<Ev
                 errors.into(),
                 waits.into(),
                 unused.into(),
+                finished.iter().map(|one| one.job.worker_id.uuid()).collect::<Vec<_>>().into(),
             ],
         ))
         .await?;

@@ -68,6 +68,7 @@ pub async fn set(tx: &impl Tx, subject: &Subject, setting: Setting) -> Result<()
     tx.execute(sql(
         "INSERT INTO limits (org_id, scope, name, weight, max_running, per_minute) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (org_id, scope, name) DO UPDATE SET weight = excluded.weight, max_running = excluded.max_running,
+             paid_at = CASE WHEN limits.per_minute = excluded.per_minute THEN limits.paid_at END,
              per_minute = excluded.per_minute, updated_at = now()",
         [
             subject.org.into(),

@@ -149,19 +149,24 @@ async fn renew(engine: &Engine, lease: Duration, attempts: &[Arc<Attempt>]) -> R
     }
     let ids: Vec<uuid::Uuid> = attempts.iter().map(|attempt| attempt.job.id.uuid()).collect();
     let fences: Vec<i64> = attempts.iter().map(|attempt| attempt.job.fence).collect();
+    let workers: Vec<uuid::Uuid> = attempts.iter().map(|attempt| attempt.job.worker_id.uuid()).collect();
     let beats: Vec<Beat> = engine
         .db()
         .now()
         .all(sql(
-            "WITH asked AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS a(id, fence)),
+            "WITH asked AS MATERIALIZED (
+                 SELECT a.* FROM (SELECT set_config('synchronous_commit', 'off', true)) AS quick,
+                     unnest($1::uuid[], $2::bigint[], $4::uuid[]) AS a(id, fence, worker_id)),
              held AS MATERIALIZED (
-                 SELECT j.id FROM asked a JOIN jobs j ON j.id = a.id AND j.fence = a.fence AND j.state = 'running'
+                 SELECT j.id FROM asked a
+                 JOIN jobs j ON j.id = a.id AND j.fence = a.fence AND j.worker_id = a.worker_id AND j.state = 'running'
                  ORDER BY j.id FOR UPDATE OF j SKIP LOCKED),
              renewed AS (
                  UPDATE jobs SET lease_until = now() + make_interval(secs => $3) FROM held WHERE jobs.id = held.id)
              SELECT a.id, j.id IS NOT NULL AS mine, j.cancel_requested_at IS NOT NULL AS called_off
-             FROM asked a LEFT JOIN jobs j ON j.id = a.id AND j.fence = a.fence AND j.state = 'running'",
-            [ids.into(), fences.into(), lease.as_secs_f64().into()],
+             FROM asked a LEFT JOIN jobs j
+                 ON j.id = a.id AND j.fence = a.fence AND j.worker_id = a.worker_id AND j.state = 'running'",
+            [ids.into(), fences.into(), lease.as_secs_f64().into(), workers.into()],
         ))
         .await?;
     for attempt in attempts {
@@ -214,14 +219,14 @@ struct Kept {
 /// Writes notes under the fences of their runs and says which. The rows are locked first, so that a job's events are
 /// committed in the order of their ids.
 async fn store_notes(engine: &Engine, said: &[(&Arc<Attempt>, Notes)]) -> Result<Vec<Kept>> {
-    let row = |(attempt, notes): &(&Arc<Attempt>, Notes)| json!({ "id": attempt.job.id.uuid(), "fence": attempt.job.fence, "progress": notes.progress });
+    let row = |(attempt, notes): &(&Arc<Attempt>, Notes)| json!({ "id": attempt.job.id.uuid(), "fence": attempt.job.fence, "worker_id": attempt.job.worker_id.uuid(), "progress": notes.progress });
     let tx = engine.db().system().await?;
     let kept: Vec<Kept> = tx
         .all(sql(
             "UPDATE jobs SET progress = coalesce(said.progress, jobs.progress) FROM (
                  SELECT j.id, nullif(s.progress, 'null') AS progress
-                 FROM jsonb_to_recordset($1) AS s(id uuid, fence bigint, progress jsonb)
-                 JOIN jobs j ON j.id = s.id AND j.fence = s.fence AND j.state = 'running'
+                 FROM jsonb_to_recordset($1) AS s(id uuid, fence bigint, worker_id uuid, progress jsonb)
+                 JOIN jobs j ON j.id = s.id AND j.fence = s.fence AND j.worker_id = s.worker_id AND j.state = 'running'
                  ORDER BY j.id FOR UPDATE OF j SKIP LOCKED) AS said
              WHERE jobs.id = said.id RETURNING jobs.id",
             [storable(Json::Array(said.iter().map(row).collect())).into()],

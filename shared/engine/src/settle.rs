@@ -231,7 +231,8 @@ async fn drag_down(tx: &SystemTx, fell: &[uuid::Uuid]) -> Result<()> {
     events::write(tx, &dragged.iter().map(cancelled).collect::<Vec<_>>()).await
 }
 
-/// Jobs that were dragged down by one that begins anew wait for it again.
+/// Jobs that were dragged down by one that begins anew wait for it again; not those whose unique key another job took
+/// meanwhile.
 async fn revive(tx: &SystemTx, begun: &[uuid::Uuid]) -> Result<()> {
     #[derive(FromQueryResult)]
     struct Row {
@@ -244,10 +245,17 @@ async fn revive(tx: &SystemTx, begun: &[uuid::Uuid]) -> Result<()> {
     let revived: Vec<Row> = tx
         .all(sql(
             "UPDATE jobs SET state = 'waiting', finished_at = NULL, cancel_requested_at = NULL, error = NULL
-             FROM (SELECT j.id FROM jobs AS j WHERE j.state = 'cancelled' AND j.error->>'code' = $2
-                     AND j.id IN (SELECT job_id FROM job_edges WHERE after_id = ANY($1))
-                   ORDER BY j.id FOR UPDATE OF j) AS dragged
-             WHERE jobs.id = dragged.id RETURNING jobs.id, org_id",
+             FROM (SELECT id, row_number() OVER (PARTITION BY org_id, coalesce(unique_key, id::text) ORDER BY id) AS place
+                   FROM (SELECT j.id, j.org_id, j.unique_key FROM jobs AS j
+                         WHERE j.state = 'cancelled' AND j.error->>'code' = $2
+                           AND j.id IN (SELECT job_id FROM job_edges WHERE after_id = ANY($1))
+                           AND NOT EXISTS (
+                               SELECT FROM jobs AS o WHERE j.unique_key IS NOT NULL AND o.org_id = j.org_id
+                                 AND o.unique_key = j.unique_key AND o.id <> j.id
+                                 AND (o.state IN ('waiting', 'scheduled', 'queued', 'running')
+                                      OR o.state = 'failed' AND o.unique_while = 'until_success'))
+                         ORDER BY j.id FOR UPDATE OF j) AS dragged) AS dragged
+             WHERE jobs.id = dragged.id AND place = 1 RETURNING jobs.id, org_id",
             [begun.to_vec().into(), DEPENDENCY_FAILED.into()],
         ))
         .await?;

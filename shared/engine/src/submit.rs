@@ -321,6 +321,7 @@ impl Engine {
             let again = (job.clone(), kind.clone());
             if insert::rows(tx, org, [&again], &HashSet::new()).await?.contains(&job.id) {
                 edges::write(tx, org, [&job]).await?;
+                self.counts.submitted(org, std::iter::once(&again));
                 return Ok(Submitted::New(job.id));
             }
         }

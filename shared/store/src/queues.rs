@@ -77,11 +77,12 @@ pub async fn depths(tx: &impl Tx, org: Option<OrgId>, queues: &[&str]) -> Result
         LEFT JOIN busy ON busy.queue = q.queue,
         LATERAL (
             SELECT count(*) AS queued,
-                   greatest(0, extract(epoch FROM now() - min(run_at)))::float8 AS oldest_age_s
+                   CASE WHEN count(*) > 0 THEN greatest(0, extract(epoch FROM now() - min(run_at)))::float8 END
+                       AS oldest_age_s
             FROM (SELECT j.run_at FROM of, LATERAL (
                       SELECT run_at FROM jobs
                       WHERE queue = q.queue AND org_id = of.id AND state = 'queued' LIMIT $3) AS j
-                  LIMIT $3) AS some) AS found";
+                  LIMIT $3) AS counted) AS found";
     let names: Vec<String> = queues.iter().map(|queue| (*queue).to_owned()).collect();
     tx.all(sql(statement, [org.map(OrgId::uuid).into(), names.into(), (MOST + 1).into()])).await
 }

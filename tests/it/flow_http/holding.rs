@@ -160,5 +160,6 @@ async fn an_autoscaler_sees_how_much_there_is_to_do() {
         |queue: &Json| queue["name"] == "ai" && queue["queued"] == 0 && queue["out_per_minute"].as_f64() > Some(0.0);
     let drained = eventually("the count", async || site.admin.list("/v1/queues").await.into_iter().find(counted)).await;
     assert_eq!((&drained["eta_s"], &drained["failed_last_hour"]), (&json!(0.0), &json!(0)), "{drained}");
+    assert_eq!(drained["oldest_age_s"], Json::Null);
     assert!(drained["in_per_minute"].as_f64() > Some(0.0) && drained["slots"].as_i64() > Some(0), "{drained}");
 }

@@ -15,6 +15,8 @@ use gristmill_engine::Engine;
 use gristmill_store::job_events;
 use tokio::sync::broadcast;
 
+use super::SLACK;
+
 /// Announcements looked up together, at most.
 const TOGETHER: usize = 500;
 /// Announcements that are remembered.
@@ -98,7 +100,7 @@ impl Listening {
     fn within(&self, ago: Duration) -> Option<Vec<JobId>> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let after = Instant::now().checked_sub(ago).filter(|after| *after >= heard.since)?;
-        let late = heard.jobs.iter().filter(|(at, _)| *at >= after).map(|(_, job)| *job);
+        let late = heard.jobs.iter().filter(|(at, _)| *at + SLACK >= after).map(|(_, job)| *job);
         Some(late.collect::<HashSet<_>>().into_iter().collect())
     }
 }
