@@ -162,6 +162,9 @@ pub enum ApiError {
     /// There is one again, now that a job is to be run once more.
     #[error("Another job with the same unique key is not over; wait for its end, or cancel it.")]
     Rivalled,
+    /// It is to follow a job that did not succeed.
+    #[error("A job that it is to follow did not succeed; retry that one, and this one waits for it again.")]
+    Blocked,
     /// A job cannot follow what it is to follow.
     #[error("The job cannot be accepted: {0}.")]
     After(String),
@@ -227,7 +230,7 @@ impl ApiError {
             Self::Url(_) | Self::NotAUrl(_) => ProblemType::InvalidUrl,
             Self::UnknownKind { .. } => ProblemType::UnknownKind,
             Self::Args(_) => ProblemType::InvalidArgs,
-            Self::State { .. } => ProblemType::StateConflict,
+            Self::State { .. } | Self::Blocked => ProblemType::StateConflict,
             Self::Duplicate(_) | Self::Rivalled => ProblemType::DuplicateJob,
             Self::After(_) => ProblemType::InvalidDependency,
             Self::BatchRejected(_) => ProblemType::BatchRejected,

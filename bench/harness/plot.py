@@ -91,6 +91,7 @@ def draw(panel, found, x, y):
     left, right = x + NAMES, x + PANEL - VALUES
     place, ticks = scale(panel, [value for _, values, _, _ in found for value in values or ()], left, right)
     direction = "more is better" if panel.more_is_better else "less is better"
+    direction += ", logarithmic" if panel.logarithmic else ""
     parts = [
         text(x, y + 14, panel.title, 14, INK, weight=600),
         text(x, y + 32, f"{panel.unit}, {direction}", 12, QUIET),
@@ -131,7 +132,7 @@ def scale(panel, values, left, right):
     else:
         step = nice(max([*values, 0]) / 4)
         top = max(step * math.ceil(max([*values, step]) / step), step)
-        ticks = [(step * i, number(step * i, 0 if step >= 1 else 2)) for i in range(round(top / step) + 1)]
+        ticks = [(step * i, number(step * i, 0 if step == int(step) else 1 if step > 1 else 2)) for i in range(round(top / step) + 1)]
         share = lambda value: max(0.0, value) / top  # noqa: E731
     return (lambda value: left + share(value) * (right - left)), ticks
 

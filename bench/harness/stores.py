@@ -36,7 +36,8 @@ def fresh(kinds, postgres):
     """The stores of these kinds; `postgres` is the command that runs a Postgres in the folder that is appended."""
     stores = Stores()
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gristmill-bench-", ignore_cleanup_errors=True)))
+        scratch = tempfile.TemporaryDirectory(prefix="gristmill-bench-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(scratch))
         # Postgres may run as another account, which has to get through.
         folder.chmod(0o711)
         if "redis" in kinds:

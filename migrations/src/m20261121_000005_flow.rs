@@ -141,14 +141,21 @@ const UP: &str = "
         org_id  uuid NOT NULL,
         job_id  uuid NOT NULL,
         state   text NOT NULL,
-        change  smallint NOT NULL
+        change  smallint NOT NULL,
+        -- What there is to do, for the job itself may be deleted by then.
+        batch_id    uuid,
+        follow_up   jsonb,
+        request_id  text
     );
     CREATE FUNCTION job_is_over() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF NEW.state IN ('succeeded', 'failed', 'cancelled') THEN
-            INSERT INTO job_ends (org_id, job_id, state, change) VALUES (NEW.org_id, NEW.id, NEW.state, 1);
+            INSERT INTO job_ends (org_id, job_id, state, change, batch_id, follow_up, request_id)
+            VALUES (NEW.org_id, NEW.id, NEW.state, 1, NEW.batch_id,
+                    CASE WHEN NEW.state = 'succeeded' THEN NEW.on_success ELSE NEW.on_failure END, NEW.request_id);
         ELSE
-            INSERT INTO job_ends (org_id, job_id, state, change) VALUES (NEW.org_id, NEW.id, OLD.state, -1);
+            INSERT INTO job_ends (org_id, job_id, state, change, batch_id)
+            VALUES (NEW.org_id, NEW.id, OLD.state, -1, NEW.batch_id);
         END IF;
         RETURN NULL;
     END $$;

@@ -151,16 +151,22 @@ on_both! {
             let world = World::still(travel).await;
             let org = if org_too { world.org.uuid() } else { EVERYBODY };
             let subject = Subject { org, scope, name: name.into() };
+            // One that is on its way already is called back.
+            let called_back = world.play("called back", &[Act::Return]).await;
+            assert_eq!(dispatch_all(&world).await, 1);
             let tx = world.engine.db().system().await.unwrap();
             limits::pause(&tx, &subject, None).await.unwrap();
             tx.commit().await.unwrap();
             world.play("patient", &[Act::Return]).await;
             assert_eq!(dispatch_all(&world).await, 0);
+            assert_eq!(count(&world, "window_slots WHERE job_id IS NOT NULL").await, 0);
             assert_eq!(block(&world, world.org, "", 1).await, Some(Block::Paused(subject.clone(), None)));
             let tx = world.engine.db().system().await.unwrap();
             assert!(limits::resume(&tx, &subject).await.unwrap());
             tx.commit().await.unwrap();
-            assert_eq!(dispatch_all(&world).await, 1);
+            assert_eq!(dispatch_all(&world).await, 2);
+            world.work().await;
+            world.until_state(called_back, "succeeded").await;
         }
     }
 
@@ -313,6 +319,24 @@ on_both! {
         world.until_state(grandchild, "succeeded").await;
         let expected = ["created", "cancelled", "revived", "released", "started", "succeeded"];
         assert_eq!(world.history(grandchild).await, expected);
+    }
+
+    async fn one_that_follows_two_failures_waits_for_both(travel: Travel) {
+        let world = World::lively(travel).await;
+        let gate = world.play("gate", &[Act::Wait]).await;
+        let one = world.submit(after("one", &[Act::GiveUp, Act::Return], &[gate])).await;
+        let two = world.submit(after("two", &[Act::GiveUp, Act::Return], &[gate])).await;
+        let last = world.submit(after("last", &[Act::Return], &[one, two])).await;
+        world.stage.open_gate();
+        world.until_state(one, "failed").await;
+        world.until_state(two, "failed").await;
+        world.until_state(last, "cancelled").await;
+        assert_eq!(world.act(Action::Retry, last).await, Controlled::Blocked);
+        assert_eq!(world.act(Action::Retry, one).await, Controlled::Done);
+        world.until_state(one, "succeeded").await;
+        world.until_state(last, "cancelled").await;
+        assert_eq!(world.act(Action::Retry, two).await, Controlled::Done);
+        world.until_state(last, "succeeded").await;
     }
 
     async fn what_cannot_come_back_holds_nobody_up(travel: Travel) {

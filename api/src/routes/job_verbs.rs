@@ -91,6 +91,7 @@ pub(crate) async fn remove(
         Controlled::NotFound => return Err(ApiError::NotFound("job")),
         Controlled::Refused(state) => return Err(ApiError::State { state, wanted: "removed" }),
         Controlled::Duplicate => return Err(ApiError::Rivalled),
+        Controlled::Blocked => return Err(ApiError::Blocked),
     }
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -113,6 +114,7 @@ async fn done(
         Controlled::NotFound => return Err(ApiError::NotFound("job")),
         Controlled::Refused(state) => return Err(ApiError::State { state, wanted }),
         Controlled::Duplicate => return Err(ApiError::Rivalled),
+        Controlled::Blocked => return Err(ApiError::Blocked),
     }
     let job = submitted(&tx, id).await?;
     tx.commit().await?;

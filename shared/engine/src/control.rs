@@ -15,6 +15,7 @@ use crate::{
     Engine,
     events::{self, Event},
     state::{Move, State},
+    unique,
 };
 
 /// What can be done to a job.
@@ -44,6 +45,8 @@ pub enum Controlled {
     Refused(State),
     /// It cannot be retried while another one has its unique key.
     Duplicate,
+    /// It cannot be retried before the job that it is to follow.
+    Blocked,
 }
 
 #[derive(FromQueryResult)]
@@ -52,7 +55,14 @@ struct Row {
     state: String,
     attempt: i32,
     unique_key: Option<String>,
-    rivalled: bool,
+    rivalled: Option<bool>,
+    blocked: bool,
+}
+
+impl Row {
+    fn is_rivalled(&self) -> bool {
+        self.rivalled.unwrap_or(false)
+    }
 }
 
 impl Action {
@@ -81,6 +91,7 @@ impl Action {
                 "state = CASE WHEN EXISTS (SELECT FROM job_edges AS e WHERE e.job_id = jobs.id AND NOT e.met)
                               THEN 'waiting' ELSE 'queued' END,
                  run_at = now(), cancel_requested_at = NULL, finished_at = NULL,
+                 error = CASE WHEN error->>'code' = 'dependency-failed' THEN NULL ELSE error END,
                  max_attempts = greatest(max_attempts, attempt + 1)",
                 "retried",
             ),
@@ -104,8 +115,11 @@ impl Engine {
         if !action.fits(state) {
             return Ok(Controlled::Refused(state));
         }
-        if action == Action::Retry && row.rivalled {
+        if action == Action::Retry && row.is_rivalled() {
             return Ok(Controlled::Duplicate);
+        }
+        if action == Action::Retry && row.blocked {
+            return Ok(Controlled::Blocked);
         }
         match apply(tx, action, state, &[row]).await {
             // Another one took the key this very moment.
@@ -126,7 +140,7 @@ impl Engine {
         for state in State::ALL.into_iter().filter(|state| action.fits(*state)) {
             let mut may = |row: &&Row| {
                 action != Action::Retry
-                    || !row.rivalled && row.unique_key.as_ref().is_none_or(|key| taken.insert(key.clone()))
+                    || !row.is_rivalled() && !row.blocked && row.unique_key.as_ref().is_none_or(|key| taken.insert(key.clone()))
             };
             let of_state: Vec<&Row> =
                 rows.iter().filter(|row| row.state == state.name()).filter(|row| may(row)).collect();
@@ -142,15 +156,18 @@ impl Engine {
 /// Locks the jobs, in the order of their ids.
 async fn locked(tx: &OrgTx, ids: &[JobId]) -> Result<Vec<Row>> {
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    tx.all(sql(
-        "SELECT id, state, attempt, unique_key, unique_key IS NOT NULL AND EXISTS (
-                SELECT FROM jobs AS o WHERE o.org_id = j.org_id AND o.unique_key = j.unique_key AND o.id <> j.id
-                  AND (o.state IN ('waiting', 'scheduled', 'queued', 'running')
-                       OR o.state = 'failed' AND o.unique_while = 'until_success')) AS rivalled
-         FROM jobs AS j WHERE id = ANY($1) AND org_id = $2 ORDER BY id FOR UPDATE",
-        [ids.into(), tx.org().into()],
-    ))
-    .await
+    let holds = unique::holds("o");
+    let statement = format!(
+        "SELECT id, state, attempt, unique_key,
+                (fence = 0 OR unique_while <> 'queued') AND EXISTS (
+                    SELECT FROM jobs AS o WHERE o.org_id = j.org_id AND o.unique_key = j.unique_key AND o.id <> j.id
+                      AND {holds}) AS rivalled,
+                state = 'cancelled' AND EXISTS (
+                    SELECT FROM job_edges AS e JOIN jobs AS a ON a.id = e.after_id
+                    WHERE e.job_id = j.id AND NOT e.met AND a.state IN ('failed', 'cancelled')) AS blocked
+         FROM jobs AS j WHERE id = ANY($1) AND org_id = $2 ORDER BY id FOR UPDATE OF j"
+    );
+    tx.all(sql(&statement, [ids.into(), tx.org().into()])).await
 }
 
 async fn apply(tx: &OrgTx, action: Action, state: State, rows: &[&Row]) -> Result<()> {
@@ -160,7 +177,10 @@ async fn apply(tx: &OrgTx, action: Action, state: State, rows: &[&Row]) -> Resul
     }
     let (change, event) = action.change(state);
     if action == Action::Retry {
-        // Whoever is just noting that what they follow succeeded is waited for.
+        // What is gone cannot be followed. Whoever is just noting that what they follow succeeded is waited for.
+        let gone = "DELETE FROM job_edges AS e WHERE job_id = ANY($1) AND org_id = $2 AND NOT met
+            AND NOT EXISTS (SELECT FROM jobs AS a WHERE a.id = e.after_id)";
+        tx.execute(sql(gone, [ids.clone().into(), tx.org().into()])).await?;
         let edges = "SELECT job_id FROM job_edges WHERE job_id = ANY($1) AND org_id = $2 AND NOT met
             ORDER BY job_id, after_id FOR UPDATE";
         tx.execute(sql(edges, [ids.clone().into(), tx.org().into()])).await?;

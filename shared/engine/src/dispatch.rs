@@ -6,7 +6,7 @@
 //! that a job that meets an idle system is on its way right after its commit.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::{
     Engine,
     delivery::Message,
-    flow::{Flow, Lane},
+    flow::{Block, Flow, Lane},
     limits,
     pick::{Candidate, Choice, Pick, Turns, choose, place},
     queue::Queue,
@@ -78,7 +78,7 @@ impl Engine {
                 }
                 Ok(Dispatched { retry_in: Some(wait), .. }) => (Duration::ZERO, wait.clamp(BUSY, IDLE)),
                 Ok(_) if pace == Pace::Lead => {
-                    (Duration::ZERO, self.until_next_due().await.unwrap_or(IDLE).min(IDLE))
+                    (Duration::ZERO, self.until_next_due().await.unwrap_or(IDLE).clamp(BUSY, IDLE))
                 }
                 Ok(_) => (Duration::ZERO, Duration::MAX),
                 Err(error) => {
@@ -151,14 +151,17 @@ impl Engine {
             }
             under_way.push((lane, jobs));
         }
-        let lanes = self.lanes(&tx).await?;
+        let Lanes { lanes, all } = self.lanes(&tx).await?;
+        let nothing = Dispatched { more: !all, ..Dispatched::default() };
         if lanes.is_empty() {
-            return Ok(Default::default());
+            return Ok((nothing, Default::default()));
         }
         let mut flow = limits::flow(&tx, &lanes, &under_way, now).await?;
-        express(&mut room, &lanes, &under_way, self.window);
-        let candidates = candidates(&tx, &lanes, &flow, room).await?;
+        let (mut open, held) = open(&lanes, &flow);
+        express(&mut room, &mut open, &under_way, self.window);
+        let candidates = candidates(&tx, &open, room).await?;
         let Choice { picks, retry_in } = choose(candidates, &mut flow, &mut turns, room);
+        let retry_in = [retry_in, held].into_iter().flatten().min();
         let mut messages: [Vec<Message>; 4] = Default::default();
         for (queue, messages) in Queue::ALL.into_iter().zip(&mut messages) {
             let of_queue: Vec<&Pick> = picks.iter().filter(|pick| pick.lane.queue == queue).collect();
@@ -170,12 +173,12 @@ impl Engine {
         tx.commit().await?;
         // A queue whose room is used up may have more waiting; one with room left has nothing that may go.
         let used_up = |queue: Queue| messages[place(queue)].len() >= room[place(queue)];
-        let more = lanes.iter().any(|lane| used_up(lane.queue));
+        let more = !all || lanes.iter().any(|lane| used_up(lane.queue));
         Ok((Dispatched { sent: messages.iter().map(Vec::len).sum(), more, retry_in }, messages))
     }
 
     /// The lanes in which jobs wait, by walking the index from one to the next.
-    async fn lanes(&self, tx: &SystemTx) -> Result<Vec<Lane>> {
+    async fn lanes(&self, tx: &SystemTx) -> Result<Lanes> {
         #[derive(FromQueryResult)]
         struct Row {
             queue: String,
@@ -212,14 +215,14 @@ impl Engine {
                 ],
             ))
             .await?;
-        let all = rows.len() < LANES;
+        let (complete, began) = (rows.len() < LANES, from.iter().all(Option::is_none));
         let lane = |row: Row| {
             Some(Lane { queue: row.queue.parse().ok()?, org: row.org_id, kind: row.kind, key: row.concurrency_key })
         };
         let lanes: Vec<Lane> = rows.into_iter().filter_map(lane).collect();
-        let last = |queue| lanes.iter().rfind(|lane| lane.queue == queue).filter(|_| !all).cloned();
+        let last = |queue| lanes.iter().rfind(|lane| lane.queue == queue).filter(|_| !complete).cloned();
         *self.rotation.lock().unwrap_or_else(PoisonError::into_inner) = Queue::ALL.map(last);
-        Ok(lanes)
+        Ok(Lanes { lanes, all: complete && began })
     }
 
     async fn until_next_due(&self) -> Option<Duration> {
@@ -232,6 +235,27 @@ impl Engine {
         let row = self.db.now().one::<Row>(sql(statement, [])).await.ok()??;
         row.seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(IDLE))
     }
+}
+
+/// What a look sees of the lanes in which jobs wait.
+struct Lanes {
+    lanes: Vec<Lane>,
+    /// False where there are more than one look sees.
+    all: bool,
+}
+
+/// The lanes that nothing holds back, and when the first of those that a rate holds back may go on. The limit of a key
+/// stands in its jobs; until they are read, only limits that were set count.
+fn open<'l>(lanes: &'l [Lane], flow: &Flow) -> (Vec<&'l Lane>, Option<Duration>) {
+    let (mut open, mut held) = (Vec::with_capacity(lanes.len()), None);
+    for lane in lanes {
+        match flow.admits(lane, i32::MAX) {
+            Ok(()) => open.push(lane),
+            Err(Block::Rate(_, wait)) => held = Some(held.map_or(wait, |known: Duration| known.min(wait))),
+            Err(_) => {}
+        }
+    }
+    (open, held)
 }
 
 /// Why a look failed.
@@ -265,7 +289,7 @@ async fn make_due(tx: &impl Tx) -> Result<bool> {
             "UPDATE jobs SET state = 'queued' FROM (
                  SELECT id FROM (SELECT id FROM jobs WHERE state = 'scheduled' AND run_at <= now()
                                  ORDER BY run_at LIMIT $1) AS next
-                 JOIN jobs USING (id) WHERE state = 'scheduled' ORDER BY id FOR UPDATE OF jobs SKIP LOCKED) AS due
+                 JOIN jobs USING (id) WHERE state = 'scheduled' AND run_at <= now() ORDER BY id FOR UPDATE OF jobs SKIP LOCKED) AS due
              WHERE jobs.id = due.id",
             [DUE_BATCH.into()],
         ))
@@ -273,22 +297,21 @@ async fn make_due(tx: &impl Tx) -> Result<bool> {
     Ok(due > 0 && i64::try_from(due).is_ok_and(|due| due >= DUE_BATCH))
 }
 
-/// A full window must not keep out those who have nothing in it: each of their lanes may add one.
-fn express(room: &mut [usize; 4], lanes: &[Lane], under_way: &[(Lane, usize)], window: usize) {
-    for (queue, room) in Queue::ALL.into_iter().zip(room) {
-        let has = |lane: &Lane| under_way.iter().any(|(other, _)| other.queue == queue && other.org == lane.org);
-        let quiet = lanes.iter().filter(|lane| lane.queue == queue && !has(lane)).count();
-        *room = (*room).max(quiet.min(window));
+/// A full window must not keep out organizations that have nothing in it: each of their lanes may add one job, up to
+/// twice the window in all.
+fn express(room: &mut [usize; 4], open: &mut Vec<&Lane>, under_way: &[(Lane, usize)], window: usize) {
+    for (queue, room) in Queue::ALL.into_iter().zip(room).filter(|(_, room)| **room == 0) {
+        let inside: HashSet<OrgId> =
+            under_way.iter().filter(|(lane, _)| lane.queue == queue).map(|(lane, _)| lane.org).collect();
+        let used: usize = under_way.iter().filter(|(lane, _)| lane.queue == queue).map(|(_, jobs)| jobs).sum();
+        open.retain(|lane| lane.queue != queue || !inside.contains(&lane.org));
+        let quiet = open.iter().filter(|lane| lane.queue == queue).count();
+        *room = quiet.min((2 * window).saturating_sub(used));
     }
 }
 
-/// The first jobs of each lane that may move, as many as could possibly be chosen of it.
-async fn candidates(
-    tx: &SystemTx,
-    lanes: &[Lane],
-    flow: &Flow,
-    room: [usize; 4],
-) -> Result<Vec<(Lane, Vec<Candidate>)>> {
+/// The first jobs of each lane, as many as could possibly be chosen of it.
+async fn candidates(tx: &SystemTx, open: &[&Lane], room: [usize; 4]) -> Result<Vec<(Lane, Vec<Candidate>)>> {
     #[derive(FromQueryResult)]
     struct Row {
         lane: i64,
@@ -298,9 +321,7 @@ async fn candidates(
         key_limit: i32,
     }
     let mut per_queue: HashMap<Queue, usize> = HashMap::new();
-    // The limit of a key stands in its jobs; until they are read, only limits that were set count.
-    let open: Vec<&Lane> = lanes.iter().filter(|lane| flow.admits(lane, i32::MAX).is_ok()).collect();
-    for lane in &open {
+    for lane in open {
         *per_queue.entry(lane.queue).or_default() += 1;
     }
     let most = |lane: &&Lane| {
@@ -327,7 +348,7 @@ async fn candidates(
             ],
         ))
         .await?;
-    let mut found: Vec<(Lane, Vec<Candidate>)> = open.into_iter().map(|lane| (lane.clone(), Vec::new())).collect();
+    let mut found: Vec<(Lane, Vec<Candidate>)> = open.iter().map(|lane| ((*lane).clone(), Vec::new())).collect();
     for Row { lane, id, rank, units, key_limit } in rows {
         let lane = usize::try_from(lane - 1).ok().and_then(|lane| found.get_mut(lane));
         if let Some((_, candidates)) = lane {

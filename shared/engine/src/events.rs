@@ -37,8 +37,8 @@ impl Event {
     }
 }
 
-/// Writes events in the given order, in one statement. The jobs' rows must be locked. Those of one moment get ids up to
-/// that moment, a microsecond apart: what happens later has a later id.
+/// Writes events in the given order, in one statement. The jobs' rows must be locked. A job's events of one moment get
+/// ids up to that moment, a microsecond apart: what happens later has a later id.
 pub(crate) async fn write(tx: &impl Tx, events: &[Event]) -> Result<()> {
     if events.is_empty() {
         return Ok(());
@@ -54,12 +54,13 @@ pub(crate) async fn write(tx: &impl Tx, events: &[Event]) -> Result<()> {
     tx.execute(sql(
         "INSERT INTO job_events (org_id, job_id, id, type, attempt, data)
          SELECT org_id, job_id,
-             coalesce(at, (extract(epoch FROM (SELECT clock_timestamp())) * 1000000)::bigint - $2 + ordinality),
+             coalesce(at, (extract(epoch FROM (SELECT clock_timestamp())) * 1000000)::bigint
+                 - (row_number() OVER (PARTITION BY job_id ORDER BY ordinality DESC) - 1)),
              type, attempt, data FROM ROWS FROM (
              jsonb_to_recordset($1) AS (org_id uuid, job_id uuid, type text, attempt int, data jsonb, at bigint))
              WITH ORDINALITY
          ORDER BY ordinality",
-        [storable(Json::Array(rows)).into(), i64::try_from(events.len()).unwrap_or(0).into()],
+        [storable(Json::Array(rows)).into()],
     ))
     .await?;
     Ok(())

@@ -3,7 +3,11 @@
 //! Jobs of one queue, organization, kind and concurrency key form a *lane*. Whatever may hold a job back holds back its
 //! whole lane, so both the dispatcher and whoever asks why a job does not run look at lanes, through [`Flow::admits`].
 
-use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,     str::FromStr,
+    time::Duration,
+};
 
 use gristmill_core::ids::OrgId;
 use serde::{Deserialize, Serialize};
@@ -146,7 +150,8 @@ pub struct Flow {
     pub now: f64,
     limits: HashMap<Subject, Limit>,
     running: HashMap<Subject, usize>,
-    used: HashMap<Subject, i64>,
+    /// Limits whose rate was used since they were read.
+    used: HashSet<Subject>,
 }
 
 impl Flow {
@@ -174,13 +179,13 @@ impl Flow {
 
     /// An organization's share beside others.
     pub fn weight(&self, org: OrgId) -> i32 {
-        let of = |org| self.limits.get(&Subject { org, scope: Scope::Org, name: String::new() })?.weight;
-        of(org.uuid()).or_else(|| of(EVERYBODY)).unwrap_or(1).max(1)
+        let subject = Subject { org: org.uuid(), scope: Scope::Org, name: String::new() };
+        self.limits.get(&subject).and_then(|limit| limit.weight).unwrap_or(1).max(1)
     }
 
     /// What the units that were taken make of the limits: subject and the time up to which they are paid for.
     pub fn paid(&self) -> impl Iterator<Item = (&Subject, f64)> {
-        self.used.keys().filter_map(|subject| Some((subject, self.limits.get(subject)?.paid_at?)))
+        self.used.iter().filter_map(|subject| Some((subject, self.limits.get(subject)?.paid_at?)))
     }
 
     /// Whether one more job of `lane` may start now. `key_limit` is how many of its key may run at once.
@@ -192,12 +197,12 @@ impl Flow {
             return Ok(());
         }
         let subjects: Vec<Subject> = subjects(lane).collect();
-        let limits = || subjects.iter().filter_map(|subject| Some((subject, self.limit_of(subject)?)));
+        let limits = || subjects.iter().filter_map(|subject| Some((subject, self.limits.get(subject)?)));
         if let Some((subject, limit)) = limits().find(|(_, limit)| limit.is_paused(self.now)) {
             return Err(Block::Paused(subject.clone(), limit.paused_until));
         }
         for subject in &subjects {
-            let set = self.limit_of(subject).and_then(|limit| limit.max_running);
+            let set = self.limits.get(subject).and_then(|limit| limit.max_running);
             let most = if subject.scope == Scope::Key { set.or(Some(key_limit)) } else { set };
             let running = self.running.get(subject).copied().unwrap_or(0);
             if let Some(most) = most.filter(|most| usize::try_from(*most).is_ok_and(|most| running >= most)) {
@@ -219,7 +224,7 @@ impl Flow {
         for subject in subjects(lane) {
             if let Some(limit) = self.limits.get_mut(&subject).filter(|limit| limit.per_minute.is_some()) {
                 limit.pay(units, self.now);
-                *self.used.entry(subject.clone()).or_default() += i64::from(units);
+                self.used.insert(subject.clone());
             }
             *self.running.entry(subject).or_default() += 1;
         }
@@ -228,15 +233,6 @@ impl Flow {
     /// True where nothing can hold the lane back: the ordinary case, which should cost nothing.
     fn is_free(&self, lane: &Lane) -> bool {
         self.limits.is_empty() && lane.key.is_empty()
-    }
-
-    /// An organization without a limit of its own has everybody's. (A queue or kind has both: its own and the common.)
-    fn limit_of(&self, subject: &Subject) -> Option<&Limit> {
-        let own = self.limits.get(subject);
-        if subject.scope == Scope::Org && own.is_none() {
-            return self.limits.get(&Subject { org: EVERYBODY, ..subject.clone() });
-        }
-        own
     }
 }
 

@@ -31,7 +31,9 @@ pub(crate) async fn rows<'j>(
     if columns.ids.is_empty() {
         return Ok(HashSet::new());
     }
-    // Arrays cannot hold nulls here: an empty text stands for none, as does a negative number.
+    // Arrays cannot hold nulls here: an empty text stands for none, as does a negative number. A time that has passed is
+    // now: age is what was waited here, and nobody can buy it. In the order of unique keys, so that two submissions
+    // that want the same ones do not wait for each other.
     let written: Vec<Row> = tx
         .all(sql(
             "INSERT INTO jobs (org_id, id, kind, queue, priority, args, tags, subject, max_attempts, timeout_s,
@@ -50,9 +52,10 @@ pub(crate) async fn rows<'j>(
                  AS j(id, kind, queue, priority, args, tags, subject, max_attempts, timeout_s, request_id,
                      concurrency_key, key_limit, units, unique_key, unique_while, batch_id, on_success, on_failure,
                      starts_at, delay_s, follows, followed),
-                 LATERAL (SELECT CASE WHEN starts_at >= 0 THEN to_timestamp(starts_at)
+                 LATERAL (SELECT CASE WHEN starts_at >= 0 THEN greatest(to_timestamp(starts_at), now())
                                       WHEN delay_s > 0 THEN now() + make_interval(secs => delay_s)
                                       ELSE now() END) AS start(at)
+             ORDER BY unique_key, id
              ON CONFLICT DO NOTHING RETURNING id",
             columns.values(org),
         ))
@@ -60,15 +63,20 @@ pub(crate) async fn rows<'j>(
     Ok(written.into_iter().map(|row| row.id).collect())
 }
 
-/// Lets the job `existing`, if it has not started, do what `job` was to do.
+/// Lets the job `existing`, if it does not run, do what `job` was to do. It keeps its id, its batch and what it follows.
 pub(crate) async fn replace(tx: &impl Tx, org: OrgId, existing: JobId, job: &NewJob, kind: &Kind) -> Result<bool> {
     let (starts_at, delay_s) = start(job);
+    let (key, key_limit) = job.concurrency.clone().unwrap_or((String::new(), 1));
+    let json = |job: &Option<FollowUp>| job.as_ref().and_then(|job| serde_json::to_value(job).ok());
     let replaced = tx
         .execute(sql(
             "UPDATE jobs SET kind = $3, queue = $4, priority = $5, args = $6::jsonb, tags = $7, run_at = at,
                  subject = $8, max_attempts = $9, timeout_s = $10, attempt = 0, error = NULL, finished_at = NULL,
+                 cancel_requested_at = NULL, result = NULL, progress = NULL, concurrency_key = $13, key_limit = $14,
+                 units = $15, unique_while = $16, on_success = $17, on_failure = $18,
+                 watched = watched OR $17 IS NOT NULL OR $18 IS NOT NULL,
                  state = CASE WHEN state = 'waiting' THEN state WHEN at > now() THEN 'scheduled' ELSE 'queued' END
-             FROM (SELECT CASE WHEN $11::float8 >= 0 THEN to_timestamp($11)
+             FROM (SELECT CASE WHEN $11::float8 >= 0 THEN greatest(to_timestamp($11), now())
                                ELSE now() + make_interval(secs => $12) END) AS start(at)
              WHERE id = $1 AND org_id = $2 AND state <> 'running'",
             [
@@ -84,6 +92,12 @@ pub(crate) async fn replace(tx: &impl Tx, org: OrgId, existing: JobId, job: &New
                 timeout_s(job, kind).into(),
                 starts_at.into(),
                 delay_s.max(0.0).into(),
+                key.into(),
+                key_limit.into(),
+                job.units.into(),
+                job.unique.as_ref().map(|unique| unique.lasts.name().to_owned()).into(),
+                json(&job.on_success).into(),
+                json(&job.on_failure).into(),
             ],
         ))
         .await?;

@@ -83,7 +83,8 @@ pub async fn set(tx: &impl Tx, subject: &Subject, setting: Setting) -> Result<()
     Ok(())
 }
 
-/// Lets nothing more start, until a time or until it is resumed. What runs goes on.
+/// Lets nothing more start, until a time or until it is resumed; what was on its way to a worker is called back. What runs
+/// goes on.
 ///
 /// # Errors
 /// When the database cannot be asked.
@@ -92,6 +93,17 @@ pub async fn pause(tx: &impl Tx, subject: &Subject, until: Option<DateTime<Utc>>
         "INSERT INTO limits (org_id, scope, name, paused, paused_until) VALUES ($1, $2, $3, true, $4)
          ON CONFLICT (org_id, scope, name) DO UPDATE SET paused = true, paused_until = $4, updated_at = now()",
         [subject.org.into(), subject.scope.name().into(), subject.name.clone().into(), until.into()],
+    ))
+    .await?;
+    // A message whose slot is free is refused when it arrives.
+    tx.execute(sql(
+        "UPDATE window_slots AS w SET job_id = NULL FROM (
+             SELECT slot FROM window_slots WHERE job_id IS NOT NULL AND ($1 = $4 OR org_id = $1)
+               AND CASE $2 WHEN 'queue' THEN queue = $3 WHEN 'kind' THEN kind = $3
+                           WHEN 'key' THEN concurrency_key = $3 ELSE true END
+             ORDER BY slot FOR UPDATE) AS held
+         WHERE w.slot = held.slot",
+        [subject.org.into(), subject.scope.name().into(), subject.name.clone().into(), EVERYBODY.into()],
     ))
     .await?;
     Ok(())
@@ -196,14 +208,23 @@ async fn running(tx: &impl Tx) -> Result<Vec<Running>> {
 
 /// Writes what was used up.
 pub(crate) async fn pay(tx: &SystemTx, flow: &Flow) -> Result<()> {
-    for (subject, paid_at) in flow.paid() {
-        tx.execute(sql(
-            "UPDATE limits SET paid_at = '2000-01-01 00:00:00+00'::timestamptz + make_interval(secs => $4)
-             WHERE org_id = $1 AND scope = $2 AND name = $3",
-            [subject.org.into(), subject.scope.name().into(), subject.name.clone().into(), paid_at.into()],
-        ))
-        .await?;
+    let mut paid: Vec<(&Subject, f64)> = flow.paid().collect();
+    if paid.is_empty() {
+        return Ok(());
     }
+    paid.sort_by_key(|(subject, _)| (subject.org, subject.scope, subject.name.as_str()));
+    tx.execute(sql(
+        "UPDATE limits AS l SET paid_at = '2000-01-01 00:00:00+00'::timestamptz + make_interval(secs => p.paid_at)
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::float8[]) AS p(org_id, scope, name, paid_at)
+         WHERE l.org_id = p.org_id AND l.scope = p.scope AND l.name = p.name",
+        [
+            paid.iter().map(|(subject, _)| subject.org).collect::<Vec<_>>().into(),
+            paid.iter().map(|(subject, _)| subject.scope.name().to_owned()).collect::<Vec<_>>().into(),
+            paid.iter().map(|(subject, _)| subject.name.clone()).collect::<Vec<_>>().into(),
+            paid.iter().map(|(_, paid_at)| *paid_at).collect::<Vec<_>>().into(),
+        ],
+    ))
+    .await?;
     Ok(())
 }
 

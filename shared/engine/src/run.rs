@@ -95,15 +95,19 @@ async fn attempt<S: Send + Sync + 'static>(
     drop(slot);
     if let Some(outcome) = outcome {
         let name = outcome.name();
-        worker.engine.counts.ended(&attempt.job, &outcome, started.elapsed());
+        let (counted, took) = (outcome.clone(), started.elapsed());
         log(&outcome, started.elapsed());
-        if attempt.committed.load(Ordering::Acquire) {
+        let written = if attempt.committed.load(Ordering::Acquire) {
             worker.engine.announce(&[attempt.job.id]);
+            true
         } else {
             if let Err(error) = worker.running.settle(&worker.engine, &attempt).await {
                 tracing::warn!(%error, "what the job said last is lost");
             }
-            write(worker, &attempt, outcome).await;
+            write(worker, &attempt, outcome).await
+        };
+        if written {
+            worker.engine.counts.ended(&attempt.job, &counted, took);
         }
         metrics::counter!("gristmill_jobs_finished_total", "kind" => kind.clone(), "outcome" => name).increment(1);
         metrics::histogram!("gristmill_job_run_seconds", "kind" => kind, "outcome" => name)
@@ -180,8 +184,8 @@ fn timed_out(limit: Duration) -> Failure {
 }
 
 /// Writes the outcome, for as long as it takes to reach the database, or until the lease is lost. A process that is
-/// ending leaves it to the lease after a while.
-async fn write<S>(worker: &Shared<S>, attempt: &Attempt, outcome: Outcome) {
+/// ending leaves it to the lease after a while. True where it counted.
+async fn write<S>(worker: &Shared<S>, attempt: &Attempt, outcome: Outcome) -> bool {
     let mut finished = Finished { job: attempt.job.clone(), outcome };
     let given_up = async {
         worker.give_back.cancelled().await;
@@ -190,9 +194,18 @@ async fn write<S>(worker: &Shared<S>, attempt: &Attempt, outcome: Outcome) {
     tokio::pin!(given_up);
     loop {
         match worker.finishes.ask(finished.clone()).await {
-            Ok(true) => return worker.engine.nudge(),
-            Ok(false) => return tracing::warn!("the lease was lost; the outcome was not written"),
-            Err(AskError::Gone) => return worker.broken.cancel(),
+            Ok(true) => {
+                worker.engine.nudge();
+                return true;
+            }
+            Ok(false) => {
+                tracing::warn!("the lease was lost; the outcome was not written");
+                return false;
+            }
+            Err(AskError::Gone) => {
+                worker.broken.cancel();
+                return false;
+            }
             Err(error) if error.is_refusal() && !matches!(finished.outcome, Outcome::Failed(_)) => {
                 tracing::error!(%error, "the database refuses the outcome");
                 let failure = Failure::new("result-not-storable", "The job's result cannot be kept.");
@@ -202,8 +215,11 @@ async fn write<S>(worker: &Shared<S>, attempt: &Attempt, outcome: Outcome) {
             Err(error) => tracing::warn!(%error, "the outcome cannot be written; trying again"),
         }
         tokio::select! {
-            () = attempt.lost.cancelled() => return,
-            () = &mut given_up => return tracing::warn!("the outcome was not written; the job runs again when its lease is over"),
+            () = attempt.lost.cancelled() => return false,
+            () = &mut given_up => {
+                tracing::warn!("the outcome was not written; the job runs again when its lease is over");
+                return false;
+            }
             () = tokio::time::sleep(ASK_AGAIN) => {}
         }
     }

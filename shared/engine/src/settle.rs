@@ -19,6 +19,7 @@ use crate::{
     events::{self, Event},
     job::Failure,
     submit::{FollowUp, NewJob, SubmitError},
+    unique,
 };
 
 /// Ends settled in one transaction.
@@ -28,20 +29,16 @@ const SETTLING: i64 = 0x6772_6973_7473_6574;
 /// The error of a job that was cancelled because one that it was to follow did not succeed.
 pub const DEPENDENCY_FAILED: &str = "dependency-failed";
 
+/// That a job ended (1) or began anew (-1), and what there is to do about it.
 #[derive(Debug, FromQueryResult)]
 struct End {
+    id: i64,
+    org_id: OrgId,
     job_id: JobId,
     state: String,
     change: i16,
-}
-
-#[derive(Debug, FromQueryResult)]
-struct Ended {
-    id: JobId,
-    org_id: OrgId,
     batch_id: Option<BatchId>,
-    on_success: Option<Json>,
-    on_failure: Option<Json>,
+    follow_up: Option<Json>,
     request_id: Option<String>,
 }
 
@@ -55,13 +52,14 @@ impl Engine {
         if !alone(&tx).await? {
             return Ok(true);
         }
-        let mut ends: Vec<(i64, End)> = take(&tx).await?;
-        ends.sort_by_key(|(id, _)| *id);
-        let more = ends.len() == BATCH;
-        let ends: Vec<End> = ends.into_iter().map(|(_, end)| end).collect();
-        let jobs = ended(&tx, &ends).await?;
-        self.hand_in_follow_ups(&tx, &ends, &jobs).await?;
-        self.count_batches(&tx, &ends, &jobs).await?;
+        let mut ends: Vec<End> = take(&tx).await?;
+        ends.sort_by_key(|end| end.id);
+        for end in &ends {
+            if let Some(follow_up) = &end.follow_up {
+                self.hand_in(&tx, end.org_id, follow_up, &end.job_id, end.request_id.clone()).await?;
+            }
+        }
+        self.count_batches(&tx, &ends).await?;
         // Of a job that ended, was retried and ended again, the last end is what its followers go by.
         let last: HashMap<JobId, &End> = ends.iter().map(|end| (end.job_id, end)).collect();
         let (mut begun, mut succeeded, mut fell) = (Vec::new(), Vec::new(), Vec::new());
@@ -74,22 +72,12 @@ impl Engine {
         }
         let again: Vec<uuid::Uuid> = ends.iter().filter(|end| end.change < 0).map(|end| end.job_id.uuid()).collect();
         begun.extend(again.into_iter().filter(|id| succeeded.contains(id)));
-        drag_down(&tx, &fell).await?;
-        revive(&tx, &begun).await?;
+        let fallen = drag_down(&tx, &fell).await?;
+        let revived = revive(&tx, &begun).await?;
         release(&tx, &succeeded).await?;
         tx.commit().await?;
-        Ok(more)
-    }
-
-    async fn hand_in_follow_ups(&self, tx: &SystemTx, ends: &[End], jobs: &HashMap<JobId, Ended>) -> Result<()> {
-        for end in ends.iter().filter(|end| end.change > 0) {
-            let Some(job) = jobs.get(&end.job_id) else { continue };
-            let follow_up = if end.state == "succeeded" { &job.on_success } else { &job.on_failure };
-            if let Some(follow_up) = follow_up {
-                self.hand_in(tx, job.org_id, follow_up, &job.id, job.request_id.clone()).await?;
-            }
-        }
-        Ok(())
+        // Those that fell or rose may be followed themselves.
+        Ok(ends.len() == BATCH || fallen + revived > 0)
     }
 
     /// Hands in a job that was described when the one it follows was. It was checked then; if it does not fit any more,
@@ -119,7 +107,7 @@ impl Engine {
         }
     }
 
-    async fn count_batches(&self, tx: &SystemTx, ends: &[End], jobs: &HashMap<JobId, Ended>) -> Result<()> {
+    async fn count_batches(&self, tx: &SystemTx, ends: &[End]) -> Result<()> {
         #[derive(FromQueryResult)]
         struct Complete {
             org_id: OrgId,
@@ -127,7 +115,7 @@ impl Engine {
         }
         let mut counted: BTreeMap<BatchId, [i32; 3]> = BTreeMap::new();
         for end in ends {
-            let Some(batch) = jobs.get(&end.job_id).and_then(|job| job.batch_id) else { continue };
+            let Some(batch) = end.batch_id else { continue };
             let counts = counted.entry(batch).or_default();
             let place = match end.state.as_str() {
                 "succeeded" => 0,
@@ -165,38 +153,27 @@ async fn alone(tx: &SystemTx) -> Result<bool> {
     Ok(row.is_some_and(|row| row.alone))
 }
 
-async fn take(tx: &SystemTx) -> Result<Vec<(i64, End)>> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        id: i64,
-        job_id: JobId,
-        state: String,
-        change: i16,
-    }
-    let rows: Vec<Row> = tx
-        .all(sql(
-            "DELETE FROM job_ends WHERE id IN (SELECT id FROM job_ends ORDER BY id LIMIT $1)
-             RETURNING id, job_id, state, change",
-            [i64::try_from(BATCH).unwrap_or(i64::MAX).into()],
-        ))
-        .await?;
-    let end = |Row { id, job_id, state, change }| (id, End { job_id, state, change });
-    Ok(rows.into_iter().map(end).collect())
-}
-
-async fn ended(tx: &SystemTx, ends: &[End]) -> Result<HashMap<JobId, Ended>> {
-    let ids: Vec<uuid::Uuid> = ends.iter().map(|end| end.job_id.uuid()).collect();
-    let jobs: Vec<Ended> = tx
-        .all(sql(
-            "SELECT id, org_id, batch_id, on_success, on_failure, request_id FROM jobs WHERE id = ANY($1)",
-            [ids.into()],
-        ))
-        .await?;
-    Ok(jobs.into_iter().map(|job| (job.id, job)).collect())
+async fn take(tx: &SystemTx) -> Result<Vec<End>> {
+    tx.all(sql(
+        "DELETE FROM job_ends WHERE id IN (SELECT id FROM job_ends ORDER BY id LIMIT $1)
+         RETURNING id, org_id, job_id, state, change, batch_id, follow_up, request_id",
+        [i64::try_from(BATCH).unwrap_or(i64::MAX).into()],
+    ))
+    .await
 }
 
 /// Jobs that were to follow one that did not succeed are called off; their own followers fall in the next round.
-async fn drag_down(tx: &SystemTx, fell: &[uuid::Uuid]) -> Result<()> {
+async fn drag_down(tx: &SystemTx, fell: &[uuid::Uuid]) -> Result<usize> {
+    if fell.is_empty() {
+        return Ok(0);
+    }
+    let followers = "j.id IN (SELECT job_id FROM job_edges WHERE after_id = ANY($1))";
+    fall(tx, followers, fell).await
+}
+
+/// Calls off those of the waiting jobs that are meant by `which` (of `$1`) and follow a job that did not succeed, or that
+/// is gone.
+async fn fall(tx: &SystemTx, which: &str, ids: &[uuid::Uuid]) -> Result<usize> {
     #[derive(FromQueryResult)]
     struct Row {
         id: JobId,
@@ -204,64 +181,63 @@ async fn drag_down(tx: &SystemTx, fell: &[uuid::Uuid]) -> Result<()> {
         after_id: JobId,
         error: Json,
     }
-    if fell.is_empty() {
-        return Ok(());
-    }
     let message = "A job that it was to follow did not succeed; retry that one, and this one waits for it again.";
     let failure = Failure::new(DEPENDENCY_FAILED, message);
     let error = json!({ "code": failure.code, "message": failure.message, "attempt": 0,
                         "fingerprint": failure.fingerprint("") });
-    let dragged: Vec<Row> = tx
-        .all(sql(
-            "UPDATE jobs SET state = 'cancelled', finished_at = clock_timestamp(), cancel_requested_at = now(),
-                 error = $2::jsonb || jsonb_build_object('after', fallen.after_id)
-             FROM (SELECT j.id, (SELECT e.after_id FROM job_edges AS e
-                                 WHERE e.job_id = j.id AND e.after_id = ANY($1) LIMIT 1) AS after_id
-                   FROM jobs AS j WHERE j.state = 'waiting'
-                     AND j.id IN (SELECT job_id FROM job_edges WHERE after_id = ANY($1))
-                   ORDER BY j.id FOR UPDATE OF j) AS fallen
-             WHERE jobs.id = fallen.id RETURNING jobs.id, org_id, fallen.after_id, error",
-            [fell.to_vec().into(), error.into()],
-        ))
-        .await?;
+    let statement = format!(
+        "UPDATE jobs SET state = 'cancelled', finished_at = clock_timestamp(), cancel_requested_at = now(),
+             error = $2::jsonb || jsonb_build_object('after', fallen.after_id)
+         FROM (SELECT j.id, bad.after_id FROM jobs AS j, LATERAL (
+                   SELECT e.after_id FROM job_edges AS e LEFT JOIN jobs AS a ON a.id = e.after_id
+                   WHERE e.job_id = j.id AND NOT e.met AND (a.id IS NULL OR a.state IN ('failed', 'cancelled'))
+                   LIMIT 1) AS bad
+               WHERE j.state = 'waiting' AND {which} ORDER BY j.id FOR UPDATE OF j) AS fallen
+         WHERE jobs.id = fallen.id RETURNING jobs.id, org_id, fallen.after_id, error"
+    );
+    let dragged: Vec<Row> = tx.all(sql(&statement, [ids.to_vec().into(), error.into()])).await?;
     let cancelled = |row: &Row| {
         let data = json!({ "error": row.error, "after": row.after_id });
         Event::now(row.org_id, row.id, "cancelled", 0, data)
     };
-    events::write(tx, &dragged.iter().map(cancelled).collect::<Vec<_>>()).await
+    events::write(tx, &dragged.iter().map(cancelled).collect::<Vec<_>>()).await?;
+    Ok(dragged.len())
 }
 
 /// Jobs that were dragged down by one that begins anew wait for it again; not those whose unique key another job took
 /// meanwhile.
-async fn revive(tx: &SystemTx, begun: &[uuid::Uuid]) -> Result<()> {
+async fn revive(tx: &SystemTx, begun: &[uuid::Uuid]) -> Result<usize> {
     #[derive(FromQueryResult)]
     struct Row {
         id: JobId,
         org_id: OrgId,
     }
     if begun.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
+    let holds = unique::holds("o");
     let revived: Vec<Row> = tx
         .all(sql(
-            "UPDATE jobs SET state = 'waiting', finished_at = NULL, cancel_requested_at = NULL, error = NULL
+            &format!("UPDATE jobs SET state = 'waiting', finished_at = NULL, cancel_requested_at = NULL, error = NULL
              FROM (SELECT id, row_number() OVER (PARTITION BY org_id, coalesce(unique_key, id::text) ORDER BY id) AS place
                    FROM (SELECT j.id, j.org_id, j.unique_key FROM jobs AS j
                          WHERE j.state = 'cancelled' AND j.error->>'code' = $2
                            AND j.id IN (SELECT job_id FROM job_edges WHERE after_id = ANY($1))
                            AND NOT EXISTS (
-                               SELECT FROM jobs AS o WHERE j.unique_key IS NOT NULL AND o.org_id = j.org_id
-                                 AND o.unique_key = j.unique_key AND o.id <> j.id
-                                 AND (o.state IN ('waiting', 'scheduled', 'queued', 'running')
-                                      OR o.state = 'failed' AND o.unique_while = 'until_success'))
+                               SELECT FROM jobs AS o WHERE o.org_id = j.org_id AND o.unique_key = j.unique_key
+                                 AND o.id <> j.id AND {holds})
                          ORDER BY j.id FOR UPDATE OF j) AS dragged) AS dragged
-             WHERE jobs.id = dragged.id AND place = 1 RETURNING jobs.id, org_id",
+             WHERE jobs.id = dragged.id AND place = 1 RETURNING jobs.id, org_id"),
             [begun.to_vec().into(), DEPENDENCY_FAILED.into()],
         ))
         .await?;
     let events: Vec<Event> =
         revived.iter().map(|row| Event::now(row.org_id, row.id, "revived", 0, json!({}))).collect();
-    events::write(tx, &events).await
+    events::write(tx, &events).await?;
+    // Those that follow yet another one that did not succeed fall again.
+    let ids: Vec<uuid::Uuid> = revived.iter().map(|row| row.id.uuid()).collect();
+    fall(tx, "j.id = ANY($1)", &ids).await?;
+    Ok(revived.len())
 }
 
 /// Jobs that waited for the last of those they follow may go.

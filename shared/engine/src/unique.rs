@@ -64,13 +64,18 @@ impl Unique {
         struct Row {
             id: JobId,
         }
-        let statement = format!("SELECT id FROM jobs WHERE org_id = $1 AND unique_key = $2 AND {HOLDS} FOR UPDATE");
+        let statement = format!("SELECT id FROM jobs WHERE org_id = $1 AND unique_key = $2 AND {}", holds("jobs"));
         Ok(tx.one::<Row>(sql(&statement, [org.into(), self.key.clone().into()])).await?.map(|row| row.id))
     }
 }
 
-/// The states in which a job holds its key, as the unique index says them.
-const HOLDS: &str = "unique_key IS NOT NULL AND (
-    (state IN ('waiting', 'scheduled', 'queued') AND (fence = 0 OR unique_while <> 'queued'))
-    OR (state = 'running' AND unique_while <> 'queued')
-    OR (state = 'failed' AND unique_while = 'until_success'))";
+/// The states in which a job holds its key, in the words of the unique index, which is used for nothing else. `of` names
+/// the table.
+pub(crate) fn holds(of: &str) -> String {
+    format!(
+        "{of}.unique_key IS NOT NULL AND (
+            ({of}.state IN ('waiting', 'scheduled', 'queued') AND ({of}.fence = 0 OR {of}.unique_while <> 'queued'))
+            OR ({of}.state = 'running' AND {of}.unique_while <> 'queued')
+            OR ({of}.state = 'failed' AND {of}.unique_while = 'until_success'))"
+    )
+}

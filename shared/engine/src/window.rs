@@ -75,57 +75,53 @@ pub(crate) async fn groups(tx: &impl Tx) -> Result<Vec<Group>> {
 
 /// Puts `picks`, all of `queue`, into free slots, and returns the messages to be sent. Slots that are missing are made.
 pub(crate) async fn fill(tx: &SystemTx, queue: Queue, picks: &[&Pick]) -> Result<Vec<Message>> {
-    #[derive(FromQueryResult)]
-    struct Filled {
-        slot: i32,
-        seq: i64,
-        job_id: JobId,
+    let mut slots = free_slots(tx, queue, picks.len()).await?;
+    if slots.len() < picks.len() {
+        make(tx, queue, picks.len() - slots.len()).await?;
+        slots = free_slots(tx, queue, picks.len()).await?;
     }
-    let statement = "
-        WITH free AS (
-            SELECT slot, row_number() OVER (ORDER BY slot) AS place FROM (
-                SELECT slot FROM window_slots WHERE queue = $1 AND job_id IS NULL
-                ORDER BY slot LIMIT $2 FOR UPDATE SKIP LOCKED) AS f),
-        picked AS (
-            SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::int[], $8::bigint[])
-                WITH ORDINALITY AS p(job_id, org_id, kind, concurrency_key, level, tag, place))
-        UPDATE window_slots AS w
-        SET seq = seq + 1, job_id = p.job_id, org_id = p.org_id, kind = p.kind, concurrency_key = p.concurrency_key,
-            level = p.level, tag = p.tag, sent_at = now()
-        FROM free JOIN picked AS p USING (place) WHERE w.slot = free.slot
-        RETURNING w.slot, w.seq, w.job_id";
-    let mut messages = Vec::with_capacity(picks.len());
-    let mut left = picks;
-    // Twice: before and after slots were made.
-    for made in [false, true] {
-        let filled: Vec<Filled> = tx.all(sql(statement, values(queue, left))).await?;
-        for Filled { slot, seq, job_id } in filled {
-            let Some(pick) = left.iter().find(|pick| pick.id == job_id) else { continue };
-            let (score, kind) = (pick.score(), pick.lane.kind.clone());
-            messages.push(Message { score, job_id, dispatch_seq: dispatch_seq(seq, slot), kind });
-        }
-        left = picks.get(messages.len()..).unwrap_or_default();
-        if left.is_empty() || made {
-            break;
-        }
-        make(tx, queue, left.len()).await?;
-    }
-    messages.sort();
-    Ok(messages)
+    let filled: Vec<(&Slot, &Pick)> = slots.iter().zip(picks.iter().copied()).collect();
+    let texts = |of: fn(&Pick) -> &String| -> Vec<String> { filled.iter().map(|(_, pick)| of(pick).clone()).collect() };
+    tx.execute(sql(
+        "UPDATE window_slots AS w
+         SET seq = w.seq + 1, job_id = p.job_id, org_id = p.org_id, kind = p.kind, concurrency_key = p.concurrency_key,
+             level = p.level, tag = p.tag, sent_at = now()
+         FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::int[], $7::bigint[])
+             AS p(slot, job_id, org_id, kind, concurrency_key, level, tag)
+         WHERE w.slot = p.slot",
+        [
+            filled.iter().map(|(slot, _)| slot.slot).collect::<Vec<_>>().into(),
+            filled.iter().map(|(_, pick)| pick.id.uuid()).collect::<Vec<_>>().into(),
+            filled.iter().map(|(_, pick)| pick.lane.org.uuid()).collect::<Vec<_>>().into(),
+            texts(|pick| &pick.lane.kind).into(),
+            texts(|pick| &pick.lane.key).into(),
+            filled.iter().map(|(_, pick)| i32::from(pick.level)).collect::<Vec<_>>().into(),
+            filled.iter().map(|(_, pick)| pick.tag).collect::<Vec<_>>().into(),
+        ],
+    ))
+    .await?;
+    let message = |(slot, pick): &(&Slot, &Pick)| Message {
+        score: pick.score(),
+        job_id: pick.id,
+        dispatch_seq: dispatch_seq(slot.seq + 1, slot.slot),
+        kind: pick.lane.kind.clone(),
+    };
+    Ok(filled.iter().map(message).collect())
 }
 
-fn values(queue: Queue, picks: &[&Pick]) -> [sea_orm::Value; 8] {
-    let of = |text: fn(&Pick) -> &String| -> Vec<String> { picks.iter().map(|pick| text(pick).clone()).collect() };
-    [
-        queue.name().into(),
-        i64::try_from(picks.len()).unwrap_or(i64::MAX).into(),
-        picks.iter().map(|pick| pick.id.uuid()).collect::<Vec<_>>().into(),
-        picks.iter().map(|pick| pick.lane.org.uuid()).collect::<Vec<_>>().into(),
-        of(|pick| &pick.lane.kind).into(),
-        of(|pick| &pick.lane.key).into(),
-        picks.iter().map(|pick| i32::from(pick.level)).collect::<Vec<_>>().into(),
-        picks.iter().map(|pick| pick.tag).collect::<Vec<_>>().into(),
-    ]
+#[derive(FromQueryResult)]
+struct Slot {
+    slot: i32,
+    seq: i64,
+}
+
+async fn free_slots(tx: &SystemTx, queue: Queue, most: usize) -> Result<Vec<Slot>> {
+    tx.all(sql(
+        "SELECT slot, seq FROM window_slots WHERE queue = $1 AND job_id IS NULL ORDER BY slot LIMIT $2
+         FOR UPDATE SKIP LOCKED",
+        [queue.name().into(), i64::try_from(most).unwrap_or(i64::MAX).into()],
+    ))
+    .await
 }
 
 async fn make(tx: &SystemTx, queue: Queue, slots: usize) -> Result<()> {

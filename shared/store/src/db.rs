@@ -52,9 +52,13 @@ const ENTER: &str = "SELECT set_config('gristmill.org_id', $1, true), set_config
 /// A process that is frozen or cut off in the middle of a transaction holds what it locked: a job's row, or the right to
 /// dispatch. Postgres ends such a transaction after a while, so that others go on; whoever comes back finds it rolled
 /// back. Our own transactions wait for nothing but the database between two statements.
-const SYSTEM: &str = "SET gristmill.system = 'on'; SET idle_in_transaction_session_timeout = '5s'";
+///
+/// The engine gives up waiting for an answer after ten seconds (see its coalescer); Postgres must have given up before, or
+/// a claim would be made that nobody knows of.
+const SYSTEM: &str = "SET gristmill.system = 'on'; SET idle_in_transaction_session_timeout = '5s';
+    SET statement_timeout = '8s'";
 /// The same for requests and jobs, whose finishing transactions may have something to compute.
-const REQUESTS: &str = "SET idle_in_transaction_session_timeout = '20s'";
+const REQUESTS: &str = "SET idle_in_transaction_session_timeout = '20s'; SET statement_timeout = '60s'";
 
 /// Connections of a superuser step down to the role that policies hold (see the migrations).
 const STEP_DOWN: &str = "

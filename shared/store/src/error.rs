@@ -30,8 +30,9 @@ impl StoreError {
 
     /// True for refusals that depend on what else goes on, not on the statement.
     fn is_passing(&self) -> bool {
-        // 40: deadlock and serialisation failures; 53: too many connections, memory, disk; 55P03: a row was held too long.
-        let classes = ["40", "53", "55P03"];
+        // 40: deadlock and serialisation failures; 53: too many connections, memory, disk; 55P03: a row was held too long;
+        // 57014: the statement took too long.
+        let classes = ["40", "53", "55P03", "57014"];
         match self.driver() {
             Some(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
