@@ -49,7 +49,8 @@ async fn count(world: &World, of: &str) -> i64 {
     struct Row {
         rows: i64,
     }
-    let row: Option<Row> = world.engine.db().now().one(sql(&format!("SELECT count(*) AS rows FROM {of}"), [])).await.unwrap();
+    let row: Option<Row> =
+        world.engine.db().now().one(sql(&format!("SELECT count(*) AS rows FROM {of}"), [])).await.unwrap();
     row.unwrap().rows
 }
 

@@ -87,6 +87,18 @@ async fn furnish(world: &World) {
         document_id: document,
     };
     gristmill_store::articles::upsert(&tx, &article).await.unwrap();
+    for row in [
+        "job_events (org_id, job_id, id, type, attempt, data) VALUES ($1, $1, 1, 'log', 1, '{}')",
+        "window_slots (org_id, slot, queue) VALUES ($1, 1, 'ingest')",
+        "limits (org_id, scope, name) VALUES ($1, 'queue', 'ingest')",
+        "job_edges (org_id, job_id, after_id) VALUES ($1, $1, $1)",
+        "job_batches (org_id, id, total) VALUES ($1, $1, 1)",
+        "job_ends (org_id, job_id, state, change) VALUES ($1, $1, 'failed', 1)",
+        "job_steps (org_id, job_id, name, attempt, output, started_at, finished_at) VALUES ($1, $1, 'pay', 1, '{}', now(), now())",
+        "job_counts (org_id, minute, queue, kind) VALUES ($1, now(), 'ingest', 'test.play')",
+    ] {
+        tx.execute(sql(&format!("INSERT INTO {row}"), [tx.org().into()])).await.unwrap();
+    }
     tx.commit().await.unwrap();
 }
 

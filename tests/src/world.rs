@@ -8,8 +8,8 @@ use gristmill_core::{
 };
 use gristmill_engine::{
     Engine, NewJob,
-    delivery::{ApalisDelivery, Delivery, MemoryDelivery, RedisDelivery, Servers},
     control::{Action, Controlled},
+    delivery::{ApalisDelivery, Delivery, MemoryDelivery, RedisDelivery, Servers},
     dispatch::Pace,
     flow::{Scope, Subject},
     limits::{self, Setting},

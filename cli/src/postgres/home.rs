@@ -28,7 +28,8 @@ const SETTINGS: &str = "
 # --- Gristmill: a small machine, one application ---
 shared_buffers = 128MB
 max_connections = 100
-max_wal_size = 512MB
+max_wal_size = 1GB
+wal_compression = on                    # whole pages after a checkpoint are most of what is logged
 maintenance_work_mem = 128MB        # building a vector index
 jit = off                           # short statements
 timezone = 'UTC'

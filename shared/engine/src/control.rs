@@ -140,7 +140,9 @@ impl Engine {
         for state in State::ALL.into_iter().filter(|state| action.fits(*state)) {
             let mut may = |row: &&Row| {
                 action != Action::Retry
-                    || !row.is_rivalled() && !row.blocked && row.unique_key.as_ref().is_none_or(|key| taken.insert(key.clone()))
+                    || !row.is_rivalled()
+                        && !row.blocked
+                        && row.unique_key.as_ref().is_none_or(|key| taken.insert(key.clone()))
             };
             let of_state: Vec<&Row> =
                 rows.iter().filter(|row| row.state == state.name()).filter(|row| may(row)).collect();

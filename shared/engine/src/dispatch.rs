@@ -208,7 +208,10 @@ impl Engine {
                  SELECT * FROM lanes LIMIT $5",
                 [
                     Queue::ALL.map(|queue| queue.name().to_owned()).to_vec().into(),
-                    from.iter().map(|lane| lane.as_ref().map_or(Uuid::nil(), |lane| lane.org.uuid())).collect::<Vec<_>>().into(),
+                    from.iter()
+                        .map(|lane| lane.as_ref().map_or(Uuid::nil(), |lane| lane.org.uuid()))
+                        .collect::<Vec<_>>()
+                        .into(),
                     text(|lane| &lane.kind).into(),
                     text(|lane| &lane.key).into(),
                     i64::try_from(LANES).unwrap_or(i64::MAX).into(),

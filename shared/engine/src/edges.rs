@@ -40,7 +40,12 @@ pub(crate) struct Looked {
 
 /// Looks what the new jobs follow. Jobs that succeeded already need not be followed; those still to come are locked and
 /// marked, so that their end is noticed.
-pub(crate) async fn check(tx: &impl Tx, org: OrgId, all: &HashSet<JobId>, jobs: &mut [(usize, Checked)]) -> Result<Looked> {
+pub(crate) async fn check(
+    tx: &impl Tx,
+    org: OrgId,
+    all: &HashSet<JobId>,
+    jobs: &mut [(usize, Checked)],
+) -> Result<Looked> {
     let mut looked = Looked::default();
     if jobs.iter().all(|(_, (job, _))| job.after.is_empty()) {
         return Ok(looked);

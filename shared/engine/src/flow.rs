@@ -5,7 +5,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fmt,     str::FromStr,
+    fmt,
+    str::FromStr,
     time::Duration,
 };
 

@@ -160,9 +160,8 @@ impl Columns {
     }
 
     fn push(&mut self, job: &NewJob, kind: &Kind) {
-        let follow_up = |job: &Option<FollowUp>| {
-            job.as_ref().and_then(|job| serde_json::to_string(job).ok()).unwrap_or_default()
-        };
+        let follow_up =
+            |job: &Option<FollowUp>| job.as_ref().and_then(|job| serde_json::to_string(job).ok()).unwrap_or_default();
         let (starts_at, delay_s) = start(job);
         let (key, key_limit) = job.concurrency.clone().unwrap_or((String::new(), 1));
         self.ids.push(job.id.uuid());

@@ -52,15 +52,8 @@ pub enum Move {
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 7] = [
-        Self::Waiting,
-        Self::Scheduled,
-        Self::Queued,
-        Self::Running,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Cancelled,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Waiting, Self::Scheduled, Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
 
     /// Its name in the database and over HTTP.
     pub const fn name(self) -> &'static str {
@@ -107,7 +100,9 @@ impl fmt::Display for State {
 
 /// A name that no state has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no job state \"{0}\"; the states are waiting, scheduled, queued, running, succeeded, failed and cancelled")]
+#[error(
+    "there is no job state \"{0}\"; the states are waiting, scheduled, queued, running, succeeded, failed and cancelled"
+)]
 pub struct UnknownState(pub String);
 
 impl FromStr for State {

@@ -4,10 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 use gristmill_core::ids::{BatchId, JobId, OrgId};
-use gristmill_store::{
-    OrgTx, StoreError, SystemTx,
-    db::Tx,
-};
+use gristmill_store::{OrgTx, StoreError, SystemTx, db::Tx};
 use serde_json::Value as Json;
 
 use crate::{
@@ -251,14 +248,12 @@ impl Engine {
         accepted.retain(|(place, _)| answers[*place].is_none());
         let written = insert::rows(tx, org, accepted.iter().map(|(_, checked)| checked), &followed).await?;
         edges::write(tx, org, accepted.iter().map(|(_, (job, _))| job).filter(|job| written.contains(&job.id))).await?;
-        self.counts.submitted(org, accepted.iter().map(|(_, checked)| checked).filter(|(job, _)| written.contains(&job.id)));
+        self.counts
+            .submitted(org, accepted.iter().map(|(_, checked)| checked).filter(|(job, _)| written.contains(&job.id)));
         for (place, (job, kind)) in accepted {
             let id = job.id;
-            let answer = if written.contains(&id) {
-                Ok(Submitted::New(id))
-            } else {
-                self.meet(tx, org, job, &kind).await
-            };
+            let answer =
+                if written.contains(&id) { Ok(Submitted::New(id)) } else { self.meet(tx, org, job, &kind).await };
             match answer {
                 Err(SubmitError::Store(error)) => return Err(error),
                 answer => answers[place] = Some(answer),
@@ -301,7 +296,13 @@ impl Engine {
     }
 
     /// What becomes of a job whose row was refused because there is one of its sort.
-    async fn meet(&self, tx: &impl Tx, org: OrgId, job: NewJob, kind: &std::sync::Arc<Kind>) -> Result<Submitted, SubmitError> {
+    async fn meet(
+        &self,
+        tx: &impl Tx,
+        org: OrgId,
+        job: NewJob,
+        kind: &std::sync::Arc<Kind>,
+    ) -> Result<Submitted, SubmitError> {
         let Some(unique) = job.unique.clone() else {
             return Err(StoreError::missing("the reason why a job was not written").into());
         };

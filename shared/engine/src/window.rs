@@ -179,10 +179,7 @@ pub(crate) async fn free(tx: &impl Tx, lost: &[Message]) -> Result<usize> {
                  JOIN window_slots AS s ON s.slot = l.slot AND s.seq = l.seq
                  WHERE s.job_id IS NOT NULL ORDER BY s.slot FOR UPDATE OF s SKIP LOCKED) AS lost
              WHERE w.slot = lost.slot",
-            [
-                lost.iter().map(slot_of).collect::<Vec<_>>().into(),
-                lost.iter().map(seq_of).collect::<Vec<_>>().into(),
-            ],
+            [lost.iter().map(slot_of).collect::<Vec<_>>().into(), lost.iter().map(seq_of).collect::<Vec<_>>().into()],
         ))
         .await?;
     Ok(usize::try_from(freed).unwrap_or(usize::MAX))

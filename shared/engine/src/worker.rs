@@ -175,7 +175,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 let demand: Demand = Arc::new(move || wanted.available_permits() + 1);
                 monitor = monitor.register(move |incarnation| {
                     let name = format!("{queue}-{stream}-{}-{incarnation}", shared.id);
-                    let messages = watched(shared.engine.delivery().messages(queue, demand.clone()), loop_health.clone());
+                    let messages =
+                        watched(shared.engine.delivery().messages(queue, demand.clone()), loop_health.clone());
                     WorkerBuilder::new(name).backend(messages).build(Slots::new(
                         shared.clone(),
                         free.clone(),

@@ -1,5 +1,7 @@
 //! The pure decisions, tried with whatever may come: which jobs go next, within which limits, in which states.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::{collections::HashMap, time::Duration};
 
 use gristmill_core::ids::{JobId, OrgId};
@@ -262,8 +264,7 @@ fn more_urgent_goes_first_across_organizations() {
 
 #[test]
 fn turns_are_taken() {
-    let lanes =
-        vec![(lane(0, 0, "kind", ""), waiting(4, 5.0, 9.0)), (lane(0, 1, "kind", ""), waiting(2, 5.0, 1.0))];
+    let lanes = vec![(lane(0, 0, "kind", ""), waiting(4, 5.0, 9.0)), (lane(0, 1, "kind", ""), waiting(2, 5.0, 1.0))];
     let picks = choose(lanes, &mut Flow::at(NOW), &mut Turns::default(), [9, 0, 0, 0]).picks;
     let orgs: Vec<OrgId> = picks.iter().map(|pick| pick.lane.org).collect();
     assert_eq!(orgs, [0, 1, 0, 1, 0, 0].map(org));

@@ -47,9 +47,9 @@ impl StoreError {
             Some(sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) => true,
             // Class 08: connection exceptions; 57P: the operator shut the server down; 25P03: the transaction was idle for
             // too long, which ends its connection.
-            Some(sqlx::Error::Database(error)) => error
-                .code()
-                .is_some_and(|code| code.starts_with("08") || code.starts_with("57P") || code == "25P03"),
+            Some(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P") || code == "25P03")
+            }
             _ => false,
         }
     }
