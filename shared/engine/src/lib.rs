@@ -49,7 +49,6 @@ pub mod pick;
 pub mod prune;
 pub mod pulse;
 pub mod queue;
-mod queues;
 pub mod run;
 pub mod settle;
 pub mod state;
