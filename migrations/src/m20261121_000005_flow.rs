@@ -12,7 +12,9 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let db = manager.get_connection();
         db.execute_unprepared(UP).await?;
-        for table in ["window_slots", "job_edges", "job_batches", "job_ends", "job_steps", "job_counts"] {
+        for table in
+            ["window_slots", "limits", "job_edges", "job_batches", "job_ends", "job_steps", "job_events", "job_counts"]
+        {
             db.execute_unprepared(&wall(table, "org_id")).await?;
         }
         db.execute_unprepared(EVERYBODY_SEES_COMMON_LIMITS).await?;
@@ -20,7 +22,9 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.get_connection().execute_unprepared(DOWN).await?;
+        let db = manager.get_connection();
+        db.execute_unprepared(DOWN).await?;
+        db.execute_unprepared(&wall("job_events", "org_id")).await?;
         Ok(())
     }
 }
@@ -188,11 +192,6 @@ const UP: &str = "
         data     jsonb NOT NULL
     );
     CREATE INDEX job_events_of_job ON job_events (job_id, id);
-    ALTER TABLE job_events ENABLE ROW LEVEL SECURITY;
-    ALTER TABLE job_events FORCE ROW LEVEL SECURITY;
-    CREATE POLICY own_rows ON job_events
-        USING (org_id = (SELECT gristmill_org()) OR (SELECT gristmill_is_system()))
-        WITH CHECK (org_id = (SELECT gristmill_org()) OR (SELECT gristmill_is_system()));
 
     -- What happened per minute, written by each process from its own counts every few seconds.
     CREATE TABLE job_counts (
@@ -212,13 +211,7 @@ const UP: &str = "
 ";
 
 const EVERYBODY_SEES_COMMON_LIMITS: &str = "
-    ALTER TABLE limits ENABLE ROW LEVEL SECURITY;
-    ALTER TABLE limits FORCE ROW LEVEL SECURITY;
-    CREATE POLICY own_rows ON limits
-        USING (org_id = (SELECT gristmill_org()) OR (SELECT gristmill_is_system()))
-        WITH CHECK (org_id = (SELECT gristmill_org()) OR (SELECT gristmill_is_system()));
-    CREATE POLICY common_rows ON limits FOR SELECT USING (org_id = '00000000-0000-0000-0000-000000000000');
-";
+    CREATE POLICY common_rows ON limits FOR SELECT USING (org_id = '00000000-0000-0000-0000-000000000000')";
 
 const DOWN: &str = "
     DROP TABLE job_counts, job_steps, job_batches, job_edges, limits, window_slots;
@@ -250,9 +243,4 @@ const DOWN: &str = "
         data     jsonb NOT NULL DEFAULT '{}'
     );
     CREATE INDEX job_events_of_job ON job_events (job_id, id);
-    ALTER TABLE job_events ENABLE ROW LEVEL SECURITY;
-    ALTER TABLE job_events FORCE ROW LEVEL SECURITY;
-    CREATE POLICY own_rows ON job_events
-        USING (org_id = (SELECT gristmill_org()) OR (SELECT gristmill_is_system()))
-        WITH CHECK (org_id = (SELECT gristmill_org()) OR (SELECT gristmill_is_system()));
 ";
