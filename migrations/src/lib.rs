@@ -14,6 +14,7 @@ mod m20261121_000002_jobs;
 mod m20261121_000003_documents;
 mod m20261121_000004_feeds;
 mod m20261121_000005_flow;
+mod m20261121_000007_states;
 mod tenancy;
 
 /// Every change, oldest first.
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_documents::Migration),
             Box::new(m20261121_000004_feeds::Migration),
             Box::new(m20261121_000005_flow::Migration),
+            Box::new(m20261121_000007_states::Migration),
         ]
     }
 }
@@ -56,6 +58,11 @@ pub async fn migrate(url: &str) -> Result<(), DbErr> {
 /// What Postgres said.
 pub async fn pending(db: &DatabaseConnection) -> Result<usize, DbErr> {
     Ok(Migrator::get_pending_migrations_read_only(db).await?.len())
+}
+
+/// How many changes there are.
+pub fn changes() -> usize {
+    Migrator::migrations().len()
 }
 
 /// Takes the last `steps` changes back. For development; it drops tables with what is in them.

@@ -31,7 +31,11 @@ impl InProcess {
         Ok(Self { engine: place.engine, orgs: place.orgs, config: Arc::new(place.config) })
     }
 
-    fn org(&self, tenant: usize) -> Result<OrgId> {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn org(&self, tenant: usize) -> Result<OrgId> {
         Ok(*self.orgs.get(tenant).ok_or("there are not so many tenants")?)
     }
 }

@@ -7,6 +7,7 @@
 mod http;
 mod in_process;
 mod place;
+mod scale;
 // One way of measuring for Gristmill and the Rust peers, which are a package outside this workspace.
 #[path = "../../peers/rust/src/workloads.rs"]
 mod workloads;
@@ -45,6 +46,9 @@ async fn run(words: &[String]) -> Result<Json> {
         Some("http") => {
             let api = api.ok_or("--api PROGRAM is missing")?;
             measure(&http::Http::start(api).await?, workload, &sizes).await
+        }
+        Some(delivery) if workload == "scale" => {
+            scale::measure(&in_process::InProcess::open(delivery).await?, &sizes).await
         }
         Some(delivery) => measure(&in_process::InProcess::open(delivery).await?, workload, &sizes).await,
         None => Err(format!("there is no system \"{system}\"").into()),

@@ -52,6 +52,8 @@ pub enum Controlled {
 #[derive(FromQueryResult)]
 struct Row {
     id: JobId,
+    queue: String,
+    kind: String,
     state: String,
     attempt: i32,
     unique_key: Option<String>,
@@ -121,7 +123,7 @@ impl Engine {
         if action == Action::Retry && row.blocked {
             return Ok(Controlled::Blocked);
         }
-        match apply(tx, action, state, &[row]).await {
+        match self.apply(tx, action, state, &[row]).await {
             // Another one took the key this very moment.
             Err(error) if error.is_conflict() => Ok(Controlled::Duplicate),
             applied => applied.map(|()| Controlled::Done),
@@ -147,11 +149,19 @@ impl Engine {
             let of_state: Vec<&Row> =
                 rows.iter().filter(|row| row.state == state.name()).filter(|row| may(row)).collect();
             if !of_state.is_empty() {
-                apply(tx, action, state, &of_state).await?;
+                self.apply(tx, action, state, &of_state).await?;
                 done.extend(of_state.iter().map(|row| row.id));
             }
         }
         Ok(done)
+    }
+
+    async fn apply(&self, tx: &OrgTx, action: Action, state: State, rows: &[&Row]) -> Result<()> {
+        apply(tx, action, state, rows).await?;
+        if action == Action::Cancel && state != State::Running {
+            rows.iter().for_each(|row| self.counts.over(tx.org(), &row.queue, &row.kind, State::Cancelled));
+        }
+        Ok(())
     }
 }
 
@@ -180,7 +190,7 @@ async fn locked(tx: &OrgTx, ids: &[JobId]) -> Result<Vec<Row>> {
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let holds = unique::holds("o");
     let statement = format!(
-        "SELECT id, state, attempt, unique_key,
+        "SELECT id, queue, kind, state, attempt, unique_key,
                 (fence = 0 OR unique_while <> 'queued') AND EXISTS (
                     SELECT FROM jobs AS o WHERE o.org_id = j.org_id AND o.unique_key = j.unique_key AND o.id <> j.id
                       AND {holds}) AS rivalled,

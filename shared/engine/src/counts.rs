@@ -14,7 +14,7 @@ use gristmill_store::{
 };
 use serde_json::{Value as Json, json};
 
-use crate::{claim::Claimed, finish::Outcome, submit::Checked};
+use crate::{claim::Claimed, finish::Outcome, state::State, submit::Checked};
 
 /// Between two writings.
 const EVERY: Duration = Duration::from_secs(5);
@@ -84,6 +84,15 @@ impl Counts {
                 Outcome::Cancelled => count.cancelled += 1,
                 Outcome::Snoozed { .. } | Outcome::Released => {}
             }
+        });
+    }
+
+    /// A job came to its end without an attempt that could tell: its worker died, or it was called off while it waited.
+    pub(crate) fn over(&self, org: OrgId, queue: &str, kind: &str, state: State) {
+        self.add(org, queue, kind, |count| match state {
+            State::Failed => count.failed += 1,
+            State::Cancelled => count.cancelled += 1,
+            _ => {}
         });
     }
 

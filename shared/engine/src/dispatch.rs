@@ -1,17 +1,12 @@
 //! Due rows' ids go to the delivery: a bounded window of them, never the backlog.
 //!
-//! A look reads what waits lane by lane, lets [`pick`](crate::pick) choose, puts the chosen into the
-//! window, and sends them. One dispatcher looks at a time, so limits are exact; any number may run.
+//! A look reads what waits lane by lane, lets [`pick`](crate::pick) choose, puts the chosen into the window, and sends them. One dispatcher looks at a time, so limits are exact; any number may run.
 //! The scheduler's *leads*: it looks by itself. Those of processes that submit jobs *follow*: they look when nudged, so
 //! that a job that meets an idle system is on its way right after its commit.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
-use gristmill_core::ids::{JobId, OrgId};
+use gristmill_core::ids::OrgId;
 use gristmill_store::{
     Result,
     db::{SystemTx, Tx, sql},
@@ -19,14 +14,14 @@ use gristmill_store::{
 use sea_orm::FromQueryResult;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{
     Engine,
+    backlog::{self, Lanes, Waiting},
     delivery::Message,
     flow::{Block, Flow, Lane},
     limits,
-    pick::{Candidate, Choice, Pick, Turns, choose, place},
+    pick::{Choice, Pick, Turns, choose, place},
     queue::Queue,
     window,
 };
@@ -46,8 +41,6 @@ const IDLE: Duration = Duration::from_secs(1);
 const BUSY: Duration = Duration::from_millis(10);
 /// How many scheduled jobs become due in one statement.
 const DUE_BATCH: i64 = 1_000;
-/// Lanes seen in one look. Where there are more, the next look goes on after the last.
-const LANES: usize = 1_000;
 /// An arbitrary number that dispatchers agree on.
 const LOOKING: i64 = 0x6772_6973_7470_6963;
 
@@ -61,9 +54,6 @@ pub struct Dispatched {
     /// When a rate lets the next job go, if one is held back by a rate.
     pub retry_in: Option<Duration>,
 }
-
-/// Where the next look begins, per queue: the last lane of one that did not see all.
-pub(crate) type Rotation = Mutex<[Option<Lane>; 4]>;
 
 impl Engine {
     /// Dispatches until `stop`.
@@ -138,7 +128,7 @@ impl Engine {
         let Some(now) = alone(&tx).await? else {
             return Ok((Dispatched { more: true, ..Dispatched::default() }, Default::default()));
         };
-        let groups = window::groups(&tx).await?;
+        let groups = window::groups(&tx, None).await?;
         let mut room = [self.window; 4];
         let mut turns = Turns::default();
         let mut under_way = Vec::with_capacity(groups.len());
@@ -151,15 +141,15 @@ impl Engine {
             }
             under_way.push((lane, jobs));
         }
-        let Lanes { lanes, all } = self.lanes(&tx).await?;
+        let Lanes { waiting, all, walked } = self.trail.lanes(&tx).await?;
         let nothing = Dispatched { more: !all, ..Dispatched::default() };
-        if lanes.is_empty() {
+        if waiting.is_empty() {
             return Ok((nothing, Default::default()));
         }
-        let mut flow = limits::flow(&tx, &lanes, &under_way, now).await?;
-        let (mut open, held) = open(&lanes, &flow);
+        let mut flow = limits::flow(&tx, waiting.iter().map(|one| &one.lane), &under_way, now).await?;
+        let (mut open, held) = open(&waiting, &flow);
         express(&mut room, &mut open, &under_way, self.window);
-        let candidates = candidates(&tx, &open, room).await?;
+        let (candidates, seen) = backlog::candidates(&tx, &open, room).await?;
         let Choice { picks, retry_in } = choose(candidates, &mut flow, &mut turns, room);
         let retry_in = [retry_in, held].into_iter().flatten().min();
         let mut messages: [Vec<Message>; 4] = Default::default();
@@ -171,61 +161,11 @@ impl Engine {
         }
         limits::pay(&tx, &flow).await?;
         tx.commit().await?;
+        self.trail.remember(walked, seen, &picks.iter().map(|pick| pick.id).collect(), room);
         // A queue whose room is used up may have more waiting; one with room left has nothing that may go.
         let used_up = |queue: Queue| messages[place(queue)].len() >= room[place(queue)];
-        let more = !all || lanes.iter().any(|lane| used_up(lane.queue));
+        let more = !all || waiting.iter().any(|one| used_up(one.lane.queue));
         Ok((Dispatched { sent: messages.iter().map(Vec::len).sum(), more, retry_in }, messages))
-    }
-
-    /// The lanes in which jobs wait, by walking the index from one to the next.
-    async fn lanes(&self, tx: &SystemTx) -> Result<Lanes> {
-        #[derive(FromQueryResult)]
-        struct Row {
-            queue: String,
-            org_id: OrgId,
-            kind: String,
-            concurrency_key: String,
-        }
-        let from = self.rotation.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let text = |of: fn(&Lane) -> &String| -> Vec<String> {
-            from.iter().map(|lane| lane.as_ref().map(of).cloned().unwrap_or_default()).collect()
-        };
-        let rows: Vec<Row> = tx
-            .all(sql(
-                "WITH RECURSIVE lanes AS (
-                     SELECT f.queue, first.* FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[])
-                         AS f(queue, org_id, kind, concurrency_key),
-                     LATERAL (SELECT org_id, kind, concurrency_key FROM jobs
-                              WHERE state = 'queued' AND queue = f.queue
-                                AND (org_id, kind, concurrency_key) > (f.org_id, f.kind, f.concurrency_key)
-                              ORDER BY org_id, kind, concurrency_key LIMIT 1) AS first
-                     UNION ALL
-                     SELECT l.queue, next.* FROM lanes AS l,
-                     LATERAL (SELECT org_id, kind, concurrency_key FROM jobs
-                              WHERE state = 'queued' AND queue = l.queue
-                                AND (org_id, kind, concurrency_key) > (l.org_id, l.kind, l.concurrency_key)
-                              ORDER BY org_id, kind, concurrency_key LIMIT 1) AS next)
-                 SELECT * FROM lanes LIMIT $5",
-                [
-                    Queue::ALL.map(|queue| queue.name().to_owned()).to_vec().into(),
-                    from.iter()
-                        .map(|lane| lane.as_ref().map_or(Uuid::nil(), |lane| lane.org.uuid()))
-                        .collect::<Vec<_>>()
-                        .into(),
-                    text(|lane| &lane.kind).into(),
-                    text(|lane| &lane.key).into(),
-                    i64::try_from(LANES).unwrap_or(i64::MAX).into(),
-                ],
-            ))
-            .await?;
-        let (complete, began) = (rows.len() < LANES, from.iter().all(Option::is_none));
-        let lane = |row: Row| {
-            Some(Lane { queue: row.queue.parse().ok()?, org: row.org_id, kind: row.kind, key: row.concurrency_key })
-        };
-        let lanes: Vec<Lane> = rows.into_iter().filter_map(lane).collect();
-        let last = |queue| lanes.iter().rfind(|lane| lane.queue == queue).filter(|_| !complete).cloned();
-        *self.rotation.lock().unwrap_or_else(PoisonError::into_inner) = Queue::ALL.map(last);
-        Ok(Lanes { lanes, all: complete && began })
     }
 
     async fn until_next_due(&self) -> Option<Duration> {
@@ -240,20 +180,13 @@ impl Engine {
     }
 }
 
-/// What a look sees of the lanes in which jobs wait.
-struct Lanes {
-    lanes: Vec<Lane>,
-    /// False where there are more than one look sees.
-    all: bool,
-}
-
 /// The lanes that nothing holds back, and when the first of those that a rate holds back may go on. The limit of a key
 /// stands in its jobs; until they are read, only limits that were set count.
-fn open<'l>(lanes: &'l [Lane], flow: &Flow) -> (Vec<&'l Lane>, Option<Duration>) {
-    let (mut open, mut held) = (Vec::with_capacity(lanes.len()), None);
-    for lane in lanes {
-        match flow.admits(lane, i32::MAX) {
-            Ok(()) => open.push(lane),
+fn open<'l>(waiting: &'l [Waiting], flow: &Flow) -> (Vec<&'l Waiting>, Option<Duration>) {
+    let (mut open, mut held) = (Vec::with_capacity(waiting.len()), None);
+    for one in waiting {
+        match flow.admits(&one.lane, i32::MAX) {
+            Ok(()) => open.push(one),
             Err(Block::Rate(_, wait)) => held = Some(held.map_or(wait, |known: Duration| known.min(wait))),
             Err(_) => {}
         }
@@ -302,61 +235,13 @@ async fn make_due(tx: &impl Tx) -> Result<bool> {
 
 /// A full window must not keep out organizations that have nothing in it: each of their lanes may add one job, up to
 /// twice the window in all.
-fn express(room: &mut [usize; 4], open: &mut Vec<&Lane>, under_way: &[(Lane, usize)], window: usize) {
+fn express(room: &mut [usize; 4], open: &mut Vec<&Waiting>, under_way: &[(Lane, usize)], window: usize) {
     for (queue, room) in Queue::ALL.into_iter().zip(room).filter(|(_, room)| **room == 0) {
         let inside: HashSet<OrgId> =
             under_way.iter().filter(|(lane, _)| lane.queue == queue).map(|(lane, _)| lane.org).collect();
         let used: usize = under_way.iter().filter(|(lane, _)| lane.queue == queue).map(|(_, jobs)| jobs).sum();
-        open.retain(|lane| lane.queue != queue || !inside.contains(&lane.org));
-        let quiet = open.iter().filter(|lane| lane.queue == queue).count();
+        open.retain(|one| one.lane.queue != queue || !inside.contains(&one.lane.org));
+        let quiet = open.iter().filter(|one| one.lane.queue == queue).count();
         *room = quiet.min((2 * window).saturating_sub(used));
     }
-}
-
-/// The first jobs of each lane, as many as could possibly be chosen of it.
-async fn candidates(tx: &SystemTx, open: &[&Lane], room: [usize; 4]) -> Result<Vec<(Lane, Vec<Candidate>)>> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        lane: i64,
-        id: JobId,
-        rank: f64,
-        units: i32,
-        key_limit: i32,
-    }
-    let mut per_queue: HashMap<Queue, usize> = HashMap::new();
-    for lane in open {
-        *per_queue.entry(lane.queue).or_default() += 1;
-    }
-    let most = |lane: &&Lane| {
-        let (room, lanes) = (room[place(lane.queue)], per_queue.get(&lane.queue).copied().unwrap_or(1));
-        // Few lanes may each take all of the room; of many, none gets more than some times its share.
-        let share = if lanes <= 8 { room } else { room.div_ceil(lanes).saturating_mul(4).min(room) };
-        i32::try_from(share).unwrap_or(i32::MAX)
-    };
-    let rows: Vec<Row> = tx
-        .all(sql(
-            "WITH under_way AS MATERIALIZED (SELECT job_id FROM window_slots WHERE job_id IS NOT NULL)
-             SELECT l.lane, next.* FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::int[])
-                 WITH ORDINALITY AS l(queue, org_id, kind, concurrency_key, most, lane),
-             LATERAL (SELECT id, rank, units, key_limit FROM jobs
-                      WHERE state = 'queued' AND queue = l.queue AND org_id = l.org_id AND kind = l.kind
-                        AND concurrency_key = l.concurrency_key AND id NOT IN (SELECT job_id FROM under_way)
-                      ORDER BY rank, id LIMIT l.most) AS next",
-            [
-                open.iter().map(|lane| lane.queue.name().to_owned()).collect::<Vec<_>>().into(),
-                open.iter().map(|lane| lane.org.uuid()).collect::<Vec<_>>().into(),
-                open.iter().map(|lane| lane.kind.clone()).collect::<Vec<_>>().into(),
-                open.iter().map(|lane| lane.key.clone()).collect::<Vec<_>>().into(),
-                open.iter().map(most).collect::<Vec<_>>().into(),
-            ],
-        ))
-        .await?;
-    let mut found: Vec<(Lane, Vec<Candidate>)> = open.iter().map(|lane| ((*lane).clone(), Vec::new())).collect();
-    for Row { lane, id, rank, units, key_limit } in rows {
-        let lane = usize::try_from(lane - 1).ok().and_then(|lane| found.get_mut(lane));
-        if let Some((_, candidates)) = lane {
-            candidates.push(Candidate { id, rank, units, key_limit });
-        }
-    }
-    Ok(found)
 }

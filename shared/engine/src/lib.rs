@@ -29,7 +29,9 @@
 //! | [`state`], [`backoff`] | the rules, as pure functions |
 
 mod announce;
+mod backlog;
 pub mod backoff;
+mod capacity;
 pub mod claim;
 pub mod coalesce;
 pub mod control;
@@ -82,7 +84,7 @@ pub struct Engine {
     window: usize,
     announcer: announce::Announcer,
     counts: Arc<counts::Counts>,
-    rotation: Arc<dispatch::Rotation>,
+    trail: Arc<backlog::Trail>,
 }
 
 impl Engine {
@@ -91,8 +93,8 @@ impl Engine {
     pub fn new(db: Db, delivery: Arc<dyn Delivery>, window: usize) -> Self {
         let announcer = announce::Announcer::start(delivery.clone());
         let counts = counts::Counts::start(db.clone());
-        let rotation = Arc::default();
-        Self { db, delivery, kinds: Arc::default(), nudge: Arc::default(), window, announcer, counts, rotation }
+        let trail = Arc::default();
+        Self { db, delivery, kinds: Arc::default(), nudge: Arc::default(), window, announcer, counts, trail }
     }
 
     /// The database.

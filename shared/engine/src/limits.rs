@@ -1,7 +1,7 @@
 //! Limits and pauses as they are kept: read for each look of a dispatcher, and set by people.
 
 use chrono::{DateTime, Utc};
-use gristmill_core::ids::OrgId;
+use gristmill_core::ids::{JobId, OrgId};
 use gristmill_store::{
     Result,
     db::{SystemTx, Tx, sql},
@@ -162,8 +162,13 @@ struct Running {
 
 /// Everything that may hold `lanes` back. `under_way` are the jobs in the window; those that run are counted only where
 /// something depends on it.
-pub(crate) async fn flow(tx: &SystemTx, lanes: &[Lane], under_way: &[(Lane, usize)], now: f64) -> Result<Flow> {
-    let mut orgs: Vec<Uuid> = lanes.iter().map(|lane| lane.org.uuid()).collect();
+pub(crate) async fn flow(
+    tx: &SystemTx,
+    lanes: impl Iterator<Item = &Lane> + Clone,
+    under_way: &[(Lane, usize)],
+    now: f64,
+) -> Result<Flow> {
+    let mut orgs: Vec<Uuid> = lanes.clone().map(|lane| lane.org.uuid()).collect();
     orgs.push(EVERYBODY);
     orgs.sort_unstable();
     orgs.dedup();
@@ -183,7 +188,7 @@ pub(crate) async fn flow(tx: &SystemTx, lanes: &[Lane], under_way: &[(Lane, usiz
         let limit = Limit { weight, max_running, per_minute, paused, paused_until: until, paid_at: paid };
         flow.limit(Subject { org, scope, name }, limit);
     }
-    if flow.counts_running() || lanes.iter().any(|lane| !lane.key.is_empty()) {
+    if flow.counts_running() || lanes.clone().any(|lane| !lane.key.is_empty()) {
         for (lane, jobs) in under_way {
             flow.count(lane, *jobs);
         }
@@ -229,11 +234,12 @@ pub(crate) async fn pay(tx: &SystemTx, flow: &Flow) -> Result<()> {
 }
 
 impl Engine {
-    /// Everything that may hold `lane` back, as a dispatcher would see it now.
+    /// Everything that may hold `job`, which is in `lane`, back, as a dispatcher would see it now. It does not count
+    /// against itself while it is on its way to a worker.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn flow_of(&self, lane: &Lane) -> Result<Flow> {
+    pub async fn flow_of(&self, lane: &Lane, job: Option<JobId>) -> Result<Flow> {
         #[derive(FromQueryResult)]
         struct Now {
             now: f64,
@@ -241,10 +247,10 @@ impl Engine {
         let tx = self.db.system().await?;
         let asked = "SELECT date_part('epoch', now() - '2000-01-01 00:00:00+00'::timestamptz) AS now";
         let now = tx.one::<Now>(sql(asked, [])).await?.map_or(0.0, |row| row.now);
-        let groups = crate::window::groups(&tx).await?;
+        let groups = crate::window::groups(&tx, job).await?;
         let jobs = |group: &crate::window::Group| Some((group.lane()?, usize::try_from(group.jobs).ok()?));
         let under_way: Vec<(Lane, usize)> = groups.iter().filter_map(jobs).collect();
-        let flow = flow(&tx, std::slice::from_ref(lane), &under_way, now).await?;
+        let flow = flow(&tx, std::iter::once(lane), &under_way, now).await?;
         tx.commit().await?;
         Ok(flow)
     }

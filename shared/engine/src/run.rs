@@ -13,11 +13,11 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument as _;
 
 use crate::{
+    capacity::Room,
     claim::Claimed,
     coalesce::AskError,
     ctx::{Attempt, Ctx},
@@ -35,26 +35,28 @@ const LAST_TRY: Duration = Duration::from_secs(3);
 /// Pause before the database is asked again, when it could not be.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
-/// Runs the job that `message` names, if its row can be claimed. The slot is given back when the job's code has ended:
+/// Runs the job that `message` names, if its row can be claimed. Its place is given back when the job's code has ended:
 /// the next one can be fetched while the outcome is written.
 pub(crate) async fn run<S: Send + Sync + 'static>(
     worker: Arc<Shared<S>>,
     message: Message,
     busy: Arc<AtomicUsize>,
-    slot: Option<OwnedSemaphorePermit>,
+    room: Room,
 ) {
     let Some(entry) = worker.kinds.get(&message.kind) else {
         // A worker of a later version knows it; the sweeper sends the message anew.
         tracing::info!(job.id = %message.job_id, job.kind = message.kind, "left to another worker: this one does not know the kind");
         return;
     };
+    let fetched = Instant::now();
     let Some(job) = claim(&worker, message).await else { return };
+    room.capacity.claimed(fetched.elapsed());
     let span = tracing::info_span!(
         "job", job.id = %job.id, job.kind = job.kind, job.attempt = job.attempt, org.id = %job.org_id,
         request_id = job.request_id
     );
     busy.fetch_add(1, Ordering::Relaxed);
-    attempt(&worker, entry, job, slot).instrument(span).await;
+    attempt(&worker, entry, job, room).instrument(span).await;
     busy.fetch_sub(1, Ordering::Relaxed);
 }
 
@@ -78,21 +80,22 @@ async fn claim<S>(worker: &Shared<S>, message: Message) -> Option<Claimed> {
     }
 }
 
-async fn attempt<S: Send + Sync + 'static>(
-    worker: &Arc<Shared<S>>,
-    entry: &Entry<S>,
-    job: Claimed,
-    slot: Option<OwnedSemaphorePermit>,
-) {
-    let started = Instant::now();
+async fn attempt<S: Send + Sync + 'static>(worker: &Arc<Shared<S>>, entry: &Entry<S>, job: Claimed, room: Room) {
     let kind = job.kind.clone();
     metrics::histogram!("gristmill_job_wait_seconds", "kind" => kind.clone()).record(job.waited_s.max(0.0));
     let attempt = Arc::new(Attempt::new(Arc::new(job), worker.running.noted.clone()));
     worker.running.add(&attempt);
-    let outcome = watch(worker, entry, &attempt).await;
-    // Outcomes that wait to be written are bounded: while the database is out of reach, slots stay taken.
+    let slot = room.capacity.slot().await;
+    let started = Instant::now();
+    let outcome = match &slot {
+        Some(_) => watch(worker, entry, &attempt).await,
+        // Claimed too early: somebody else may have room for it.
+        None => Some(Outcome::Released),
+    };
+    let ran = slot.map(|_| started.elapsed());
+    // Outcomes that wait to be written are bounded: while the database is out of reach, places stay taken.
     let _writing = worker.writing.acquire().await;
-    drop(slot);
+    room.capacity.ended(ran, room.place);
     if let Some(outcome) = outcome {
         let name = outcome.name();
         let (counted, took) = (outcome.clone(), started.elapsed());

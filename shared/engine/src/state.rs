@@ -1,4 +1,5 @@
-//! The states of a job and the moves between them: one table, and what it does not list does not happen.
+//! The states of a job and the moves between them: one table, and what it does not list does not happen. Postgres refuses
+//! it too, by the trigger `job_may_not_move`.
 
 use std::{fmt, str::FromStr};
 
@@ -48,6 +49,24 @@ pub enum Move {
     Retry,
     /// A job that dragged it down is run once more.
     Revive,
+}
+
+impl Move {
+    /// Every move.
+    pub const ALL: [Self; 12] = [
+        Self::Release,
+        Self::ReleaseNow,
+        Self::Due,
+        Self::Promote,
+        Self::Claim,
+        Self::Succeed,
+        Self::Postpone,
+        Self::Fail,
+        Self::Cancel,
+        Self::GiveBack,
+        Self::Retry,
+        Self::Revive,
+    ];
 }
 
 impl State {
@@ -117,25 +136,10 @@ impl FromStr for State {
 mod tests {
     use super::{Move, State};
 
-    const MOVES: [Move; 12] = [
-        Move::Release,
-        Move::ReleaseNow,
-        Move::Due,
-        Move::Promote,
-        Move::Claim,
-        Move::Succeed,
-        Move::Postpone,
-        Move::Fail,
-        Move::Cancel,
-        Move::GiveBack,
-        Move::Retry,
-        Move::Revive,
-    ];
-
     #[test]
     fn what_is_over_moves_only_when_somebody_retries_it() {
         for state in State::ALL.into_iter().filter(|state| state.is_over()) {
-            let out: Vec<_> = MOVES.into_iter().filter(|by| state.after(*by).is_some()).collect();
+            let out: Vec<_> = Move::ALL.into_iter().filter(|by| state.after(*by).is_some()).collect();
             let expected = match state {
                 State::Succeeded => vec![],
                 State::Cancelled => vec![Move::Retry, Move::Revive],

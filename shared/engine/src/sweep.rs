@@ -77,8 +77,9 @@ impl Engine {
         let mut swept = Swept::default();
         if expire {
             let tx = self.db.system().await?;
-            swept.expired = expire_leases(&tx, "lease_until < now()").await?;
+            let expired = expire_leases(&tx, "lease_until < now()").await?;
             tx.commit().await?;
+            swept.expired = self.count_orphans(&expired);
         }
         swept.undelivered = self.redispatch(unclaimed).await?;
         Ok(swept)
@@ -94,7 +95,14 @@ impl Engine {
         let expired = expire_leases(&tx, "true").await?;
         tx.commit().await?;
         let undelivered = self.redispatch(Duration::ZERO).await?;
-        Ok(Swept { expired, undelivered })
+        Ok(Swept { expired: self.count_orphans(&expired), undelivered })
+    }
+
+    fn count_orphans(&self, orphans: &[Orphan]) -> usize {
+        for orphan in orphans {
+            self.counts.over(orphan.org_id, &orphan.queue, &orphan.kind, orphan.state());
+        }
+        orphans.len()
     }
 
     /// Lets jobs be dispatched anew whose message was sent `unclaimed` ago and is nowhere to be found.
@@ -124,6 +132,7 @@ impl Engine {
 struct Orphan {
     id: JobId,
     org_id: OrgId,
+    queue: String,
     kind: String,
     attempt: i32,
     worker_id: WorkerId,
@@ -164,14 +173,14 @@ impl Orphan {
 
 /// Jobs whose lease ran out go back to their queue. The attempt counts, so a job that kills its process cannot do so
 /// for ever: after the last one it is buried.
-async fn expire_leases(tx: &SystemTx, condition: &str) -> Result<usize> {
+async fn expire_leases(tx: &SystemTx, condition: &str) -> Result<Vec<Orphan>> {
     let statement = format!(
-        "SELECT id, org_id, kind, attempt, worker_id, started_at, attempt >= max_attempts AS last, cancel_requested_at IS NOT NULL AS called_off
+        "SELECT id, org_id, queue, kind, attempt, worker_id, started_at, attempt >= max_attempts AS last, cancel_requested_at IS NOT NULL AS called_off
          FROM jobs WHERE state = 'running' AND {condition} ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED"
     );
     let orphans: Vec<Orphan> = tx.all(sql(&statement, [BATCH.into()])).await?;
     if orphans.is_empty() {
-        return Ok(0);
+        return Ok(orphans);
     }
     let row = |orphan: &Orphan| {
         let error = if orphan.state() == State::Failed { orphan.error() } else { Json::Null };
@@ -186,5 +195,5 @@ async fn expire_leases(tx: &SystemTx, condition: &str) -> Result<usize> {
     .await?;
     let happened: Vec<Event> = orphans.iter().flat_map(Orphan::events).collect();
     events::write(tx, &happened).await?;
-    Ok(orphans.len())
+    Ok(orphans)
 }

@@ -63,12 +63,12 @@ impl Group {
     }
 }
 
-/// What is in the window.
-pub(crate) async fn groups(tx: &impl Tx) -> Result<Vec<Group>> {
+/// What is in the window, but for one job if so asked.
+pub(crate) async fn groups(tx: &impl Tx, but_for: Option<JobId>) -> Result<Vec<Group>> {
     tx.all(sql(
         "SELECT queue, org_id, kind, concurrency_key, level, count(*) AS jobs, min(tag) AS lowest, max(tag) AS highest
-         FROM window_slots WHERE job_id IS NOT NULL GROUP BY queue, org_id, kind, concurrency_key, level",
-        [],
+         FROM window_slots WHERE job_id <> $1 GROUP BY queue, org_id, kind, concurrency_key, level",
+        [but_for.map_or(uuid::Uuid::nil(), JobId::uuid).into()],
     ))
     .await
 }

@@ -1,6 +1,6 @@
 //! A worker process: apalis workers take ids as slots come free; jobs run on the process' own tasks.
 //!
-//! Of apalis this uses the runtime: backends, worker, monitor. A worker's leaf service takes one of its queue's slots
+//! Of apalis this uses the runtime: backends, worker, monitor. A worker's leaf service takes one of its queue's places
 //! before apalis may fetch, so nothing is fetched that cannot run; it hands the job to a task of the process and is
 //! done with it, so that nothing that happens inside apalis can end a job half-way.
 
@@ -27,6 +27,7 @@ use tokio_util::{
 
 use crate::{
     Engine,
+    capacity::{Capacity, Room},
     claim::{self, Claimed},
     coalesce::Coalescer,
     delivery::{Demand, Message, Messages},
@@ -165,21 +166,21 @@ impl<S: Send + Sync + 'static> Worker<S> {
             true
         });
         for (queue, slots) in Queue::ALL.into_iter().zip(self.limits.slots) {
-            let free = Arc::new(Semaphore::new(slots));
+            let capacity = Capacity::new(slots);
             let busy = Arc::new(AtomicUsize::new(0));
             for stream in 0..self.shared.engine.delivery().streams().min(slots) {
                 let loop_health = self.health.watch(busy.clone());
-                let (shared, free) = (self.shared.clone(), free.clone());
-                let wanted = free.clone();
-                // The slot that the stream's worker holds already, and those that are free.
-                let demand: Demand = Arc::new(move || wanted.available_permits() + 1);
+                let (shared, capacity) = (self.shared.clone(), capacity.clone());
+                let wanted = capacity.clone();
+                // The place that the stream's worker holds already, and those that are free.
+                let demand: Demand = Arc::new(move || wanted.places().available_permits() + 1);
                 monitor = monitor.register(move |incarnation| {
                     let name = format!("{queue}-{stream}-{}-{incarnation}", shared.id);
                     let messages =
                         watched(shared.engine.delivery().messages(queue, demand.clone()), loop_health.clone());
                     WorkerBuilder::new(name).backend(messages).build(Slots::new(
                         shared.clone(),
-                        free.clone(),
+                        capacity.clone(),
                         loop_health.clone(),
                     ))
                 });
@@ -245,17 +246,19 @@ fn finishes(engine: Engine) -> Coalescer<Finished, bool> {
     })
 }
 
-/// The leaf service of apalis' workers: one slot per job.
+/// The leaf service of apalis' workers: one place per job.
 struct Slots<S> {
     shared: Arc<Shared<S>>,
-    free: PollSemaphore,
-    slot: Option<OwnedSemaphorePermit>,
+    capacity: Arc<Capacity>,
+    places: PollSemaphore,
+    place: Option<OwnedSemaphorePermit>,
     health: Arc<Loop>,
 }
 
 impl<S> Slots<S> {
-    fn new(shared: Arc<Shared<S>>, free: Arc<Semaphore>, health: Arc<Loop>) -> Self {
-        Self { shared, free: PollSemaphore::new(free), slot: None, health }
+    fn new(shared: Arc<Shared<S>>, capacity: Arc<Capacity>, health: Arc<Loop>) -> Self {
+        let places = PollSemaphore::new(capacity.places().clone());
+        Self { shared, capacity, places, place: None, health }
     }
 }
 
@@ -265,19 +268,20 @@ impl<S: Send + Sync + 'static> tower::Service<Task<Message>> for Slots<S> {
     type Future = BoxFuture<'static, Result<(), BoxDynError>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxDynError>> {
-        if self.slot.is_none() {
+        if self.place.is_none() {
             self.health.waits_for_slot.store(true, Ordering::Relaxed);
-            self.slot = std::task::ready!(self.free.poll_acquire(cx));
+            self.place = std::task::ready!(self.places.poll_acquire(cx));
             self.health.waits_for_slot.store(false, Ordering::Relaxed);
         }
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, task: Task<Message>) -> Self::Future {
-        let (shared, slot, busy) = (self.shared.clone(), self.slot.take(), self.health.busy.clone());
-        self.shared.tracker.spawn(async move {
-            run::run(shared, task.args, busy, slot).await;
-        });
+        // Closed semaphores give none; these are never closed.
+        if let Some(place) = self.place.take() {
+            let (shared, capacity, busy) = (self.shared.clone(), self.capacity.clone(), self.health.busy.clone());
+            self.shared.tracker.spawn(run::run(shared, task.args, busy, Room { capacity, place }));
+        }
         async { Ok(()) }.boxed()
     }
 }

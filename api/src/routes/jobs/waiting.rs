@@ -82,7 +82,7 @@ pub(super) async fn tell(engine: &Engine, job: &Job, look: Look) -> Result<Optio
     };
     let Ok(queue) = job.queue.parse() else { return Ok(None) };
     let lane = Lane { queue, org: job.org_id, kind: job.kind.clone(), key: job.concurrency_key.clone() };
-    let flow = engine.flow_of(&lane).await?;
+    let flow = engine.flow_of(&lane, Some(job.id)).await?;
     Ok(Some(match flow.admits(&lane, job.key_limit) {
         Err(block) => blocked(&block),
         Ok(()) => behind(ahead, &job.queue),

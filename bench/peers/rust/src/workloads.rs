@@ -65,9 +65,10 @@ pub(crate) struct Tally {
     /// Microseconds after `began` when each job started, where that is asked for.
     starts: Vec<AtomicUsize>,
     says: bool,
-    small_only: bool,
+    /// Jobs of the first tenant are counted in `others`.
+    pub(crate) small_only: bool,
     left: AtomicUsize,
-    others: AtomicUsize,
+    pub(crate) others: AtomicUsize,
     through: Notify,
 }
 
@@ -76,6 +77,13 @@ impl Tally {
         let left = AtomicUsize::new(n);
         let (began, through, others) = (Instant::now(), Notify::new(), AtomicUsize::new(0));
         Self { began, starts: Vec::new(), says: false, small_only: false, left, others, through }
+    }
+
+    /// Keeps when each of `n` jobs starts.
+    pub(crate) fn timed(n: usize) -> Self {
+        let mut tally = Self::new(WARM_UP);
+        tally.starts.resize_with(n.max(WARM_UP), AtomicUsize::default);
+        tally
     }
 
     /// What every job does: it tells that it started, waits as long as it is told, and tells that it is through.
@@ -166,7 +174,7 @@ fn loads(n: usize, tenant: usize, ms: u64) -> Vec<Load> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "jobs are counted in thousands")]
-fn rate(n: usize, began: Instant) -> Json {
+pub(crate) fn rate(n: usize, began: Instant) -> Json {
     let seconds = began.elapsed().as_secs_f64();
     json!({ "seconds": seconds, "jobs_per_s": n as f64 / seconds })
 }
@@ -211,12 +219,22 @@ async fn drain(system: &impl System, n: usize, slots: usize, ms: u64) -> Result<
 }
 
 async fn latency(system: &impl System, n: usize, slots: usize, apart: Duration) -> Result<Json> {
-    let mut tally = Tally::new(WARM_UP);
-    tally.starts.resize_with(n.max(WARM_UP), AtomicUsize::default);
-    let tally = Arc::new(tally);
+    let tally = Arc::new(Tally::timed(n));
     system.work(slots, tally.clone()).await?;
+    waits(system, &tally, 0, n, apart).await
+}
+
+/// How long jobs of a tenant wait until their code starts, in a system that has nothing else to run.
+pub(crate) async fn waits(
+    system: &impl System,
+    tally: &Tally,
+    tenant: usize,
+    n: usize,
+    apart: Duration,
+) -> Result<Json> {
     // The worker is there when it has run something.
-    enqueue_all(system, &loads(WARM_UP, 0, 0)).await?;
+    tally.left.store(WARM_UP, Ordering::Release);
+    enqueue_all(system, &loads(WARM_UP, tenant, 0)).await?;
     tally.through.notified().await;
     tally.left.store(n, Ordering::Release);
     tokio::time::sleep(PAUSE).await;
@@ -227,7 +245,7 @@ async fn latency(system: &impl System, n: usize, slots: usize, apart: Duration) 
         clock.tick().await;
         sent.push(tally.micros());
         let system = system.clone();
-        callers.spawn(async move { system.enqueue(Load { i, tenant: 0, ms: 0 }).await });
+        callers.spawn(async move { system.enqueue(Load { i, tenant, ms: 0 }).await });
     }
     while let Some(caller) = callers.join_next().await {
         caller??;
