@@ -64,7 +64,7 @@ pub(crate) struct Trail(Mutex<Remembered>);
 
 #[derive(Debug, Default)]
 struct Remembered {
-    /// Lanes that had more than was taken.
+    /// Lanes that had more than was taken, or were held back.
     waiting: Vec<Waiting>,
     /// When everything is to be walked anew.
     walk_at: Option<Instant>,
@@ -77,13 +77,15 @@ impl Trail {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The lanes in which jobs wait: those that are remembered, or all of them by walking the index from one to the next.
-    pub(crate) async fn lanes(&self, tx: &SystemTx) -> Result<Lanes> {
+    /// The lanes in which jobs wait: those that are remembered and have `room`, or all of them by walking the index from one
+    /// to the next.
+    pub(crate) async fn lanes(&self, tx: &SystemTx, room: [usize; 4]) -> Result<Lanes> {
         let began = Instant::now();
         let from = {
             let mut remembered = self.lock();
-            let waiting = std::mem::take(&mut remembered.waiting);
-            if !waiting.is_empty() && remembered.walk_at.is_some_and(|at| began < at) {
+            if !remembered.waiting.is_empty() && remembered.walk_at.is_some_and(|at| began < at) {
+                let has_room = remembered.waiting.iter().any(|one| room[place(one.lane.queue)] > 0);
+                let waiting = if has_room { std::mem::take(&mut remembered.waiting) } else { Vec::new() };
                 return Ok(Lanes { waiting, all: false, walked: None });
             }
             remembered.rotation.clone()
@@ -95,14 +97,25 @@ impl Trail {
         Ok(Lanes { waiting, all, walked: Some(began) })
     }
 
-    /// Remembers where to go on; nothing where a queue took less than it had `room` for, for then it may have more
-    /// elsewhere.
-    pub(crate) fn remember(&self, walked: Option<Instant>, seen: Vec<Seen>, picked: &HashSet<JobId>, room: [usize; 4]) {
+    /// Remembers where to go on after `seen` in the lanes of `waiting`; nothing where a queue took less than it had `room`
+    /// for, for then it may have more elsewhere.
+    pub(crate) fn remember(
+        &self,
+        Lanes { mut waiting, walked, .. }: Lanes,
+        seen: Vec<Seen>,
+        picked: &HashSet<JobId>,
+        room: [usize; 4],
+    ) {
         let mut taken = [0; 4];
-        for job in seen.iter().flat_map(|seen| seen.jobs.iter().map(move |job| (seen, job))) {
-            taken[place(job.0.lane.queue)] += usize::from(picked.contains(&job.1.id));
+        for one in &seen {
+            taken[place(one.lane.queue)] += one.jobs.iter().filter(|job| picked.contains(&job.id)).count();
         }
-        let waiting: Vec<Waiting> = seen.into_iter().filter_map(|seen| seen.rest(picked)).collect();
+        let seen: HashMap<Lane, Seen> = seen.into_iter().map(|seen| (seen.lane.clone(), seen)).collect();
+        // Lanes that were held back, or had no room, are where they were.
+        waiting.retain_mut(|one| match seen.get(&one.lane).filter(|seen| seen.most > 0) {
+            Some(seen) => seen.rest(picked).map(|from| one.from = from).is_some(),
+            None => true,
+        });
         let short = waiting.iter().any(|one| taken[place(one.lane.queue)] < room[place(one.lane.queue)]);
         let mut remembered = self.lock();
         remembered.waiting = if short { Vec::new() } else { waiting };
@@ -124,11 +137,10 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// Where the lane goes on; `None` where nothing is left.
-    fn rest(self, picked: &HashSet<JobId>) -> Option<Waiting> {
+    fn rest(&self, picked: &HashSet<JobId>) -> Option<Place> {
         let left = self.jobs.iter().find(|job| !picked.contains(&job.id));
         let full = self.jobs.last().filter(|_| self.jobs.len() >= self.most);
-        let from = *left.or(full)?;
-        Some(Waiting { lane: self.lane, from })
+        left.or(full).copied()
     }
 }
 
@@ -267,9 +279,7 @@ mod tests {
     #[test]
     fn a_lane_goes_on_at_the_first_job_that_was_left() {
         let (lane, jobs) = (lane("a"), jobs(&[1.0, 2.0, 3.0]));
-        let rest = |most, picked: &[Place]| {
-            Seen { lane: lane.clone(), most, jobs: jobs.clone() }.rest(&ids(picked)).map(|waiting| waiting.from)
-        };
+        let rest = |most, picked: &[Place]| Seen { lane: lane.clone(), most, jobs: jobs.clone() }.rest(&ids(picked));
         assert_eq!(rest(3, &jobs[..1]), Some(jobs[1]), "the second was left");
         assert_eq!(rest(3, &jobs), Some(jobs[2]), "there may be more after the third");
         assert_eq!(rest(9, &jobs), None, "there were no more");
@@ -279,13 +289,16 @@ mod tests {
     #[test]
     fn what_left_room_is_walked_anew() {
         let trail = Trail::default();
-        let jobs = jobs(&[1.0, 2.0]);
-        let remembered = |room| {
-            let seen = vec![Seen { lane: lane("a"), most: 2, jobs: jobs.clone() }];
-            trail.remember(Some(Instant::now()), seen, &ids(&jobs), [room; 4]);
-            trail.lock().waiting.len()
+        let (lane, jobs) = (lane("a"), jobs(&[1.0, 2.0]));
+        let remembered = |most, room| {
+            let seen = vec![Seen { lane: lane.clone(), most, jobs: jobs[..most].to_vec() }];
+            let waiting = vec![Waiting { lane: lane.clone(), from: jobs[0] }];
+            let lanes = Lanes { waiting, all: true, walked: Some(Instant::now()) };
+            trail.remember(lanes, seen, &ids(&jobs), [room; 4]);
+            trail.lock().waiting.iter().map(|one| one.from).collect::<Vec<_>>()
         };
-        assert_eq!(remembered(2), 1, "all of the room was used");
-        assert_eq!(remembered(3), 0, "there was room for one more");
+        assert_eq!(remembered(2, 2), [jobs[1]], "all of the room was used");
+        assert_eq!(remembered(0, 0), [jobs[0]], "there was none");
+        assert_eq!(remembered(2, 3), [], "there was room for one more");
     }
 }

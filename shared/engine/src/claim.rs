@@ -66,6 +66,8 @@ impl Claimed {
 pub async fn claim(db: &Db, worker: WorkerId, lease: Duration, messages: &[Message]) -> Result<Vec<Option<Claimed>>> {
     // Rows are always locked in the order of their ids, by every statement that locks several: no deadlocks. One that
     // somebody holds is left to the next dispatch, so that it does not hold up its neighbours.
+    // IS NOT DISTINCT FROM is `=` that no index serves: rows are found by their ids. The partial index of what is queued
+    // looks small to the planner, but is full of dead entries where many jobs are claimed (7 times as slow).
     let claimed: Vec<Claimed> = db
         .now()
         .all(sql(
@@ -78,7 +80,7 @@ pub async fn claim(db: &Db, worker: WorkerId, lease: Duration, messages: &[Messa
              freed AS (UPDATE window_slots AS w SET job_id = NULL FROM sent WHERE w.slot = sent.slot),
              mine AS MATERIALIZED (
                  SELECT j.id FROM sent JOIN jobs AS j ON j.id = sent.job_id
-                 WHERE j.state = 'queued' AND j.queue = sent.queue AND j.kind = sent.kind
+                 WHERE j.state IS NOT DISTINCT FROM 'queued' AND j.queue IS NOT DISTINCT FROM sent.queue AND j.kind IS NOT DISTINCT FROM sent.kind
                  ORDER BY j.id FOR UPDATE OF j SKIP LOCKED)
              UPDATE jobs SET state = 'running', attempt = attempt + 1, fence = fence + 1, worker_id = $4,
                  started_at = clock_timestamp(), lease_until = now() + make_interval(secs => $5), progress = NULL

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Engine,
-    backlog::{self, Lanes, Waiting},
+    backlog::{self, Waiting},
     delivery::Message,
     flow::{Block, Flow, Lane},
     limits,
@@ -141,13 +141,14 @@ impl Engine {
             }
             under_way.push((lane, jobs));
         }
-        let Lanes { waiting, all, walked } = self.trail.lanes(&tx).await?;
+        let lanes = self.trail.lanes(&tx, room).await?;
+        let (waiting, all) = (&lanes.waiting, lanes.all);
         let nothing = Dispatched { more: !all, ..Dispatched::default() };
         if waiting.is_empty() {
             return Ok((nothing, Default::default()));
         }
         let mut flow = limits::flow(&tx, waiting.iter().map(|one| &one.lane), &under_way, now).await?;
-        let (mut open, held) = open(&waiting, &flow);
+        let (mut open, held) = open(waiting, &flow);
         express(&mut room, &mut open, &under_way, self.window);
         let (candidates, seen) = backlog::candidates(&tx, &open, room).await?;
         let Choice { picks, retry_in } = choose(candidates, &mut flow, &mut turns, room);
@@ -161,10 +162,10 @@ impl Engine {
         }
         limits::pay(&tx, &flow).await?;
         tx.commit().await?;
-        self.trail.remember(walked, seen, &picks.iter().map(|pick| pick.id).collect(), room);
         // A queue whose room is used up may have more waiting; one with room left has nothing that may go.
         let used_up = |queue: Queue| messages[place(queue)].len() >= room[place(queue)];
         let more = !all || waiting.iter().any(|one| used_up(one.lane.queue));
+        self.trail.remember(lanes, seen, &picks.iter().map(|pick| pick.id).collect(), room);
         Ok((Dispatched { sent: messages.iter().map(Vec::len).sum(), more, retry_in }, messages))
     }
 

@@ -190,14 +190,14 @@ async fn write(tx: &impl Tx, finished: &[Finished]) -> Result<(Vec<bool>, Vec<Ev
     let unused: Vec<i32> = changes.iter().map(|one| one.unused).collect();
     let (results, errors): (Vec<String>, Vec<String>) =
         changes.into_iter().map(|one| (text(one.result), text(one.error))).unzip();
-    // A job that was called off meanwhile is neither tried again nor given to another worker.
+    // Rows are found by their ids, see `claim`. A job that was called off meanwhile is neither tried again nor given to another worker.
     let touched: Vec<Touched> = tx
         .all(sql(
             "WITH ended AS MATERIALIZED (
                  SELECT e.*, j.cancel_requested_at IS NOT NULL AND e.state IN ('scheduled', 'queued') AS called_off
                  FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::int[], $8::uuid[])
                      AS e(id, fence, state, result, error, wait_s, unused, worker_id)
-                 JOIN jobs AS j ON j.id = e.id AND j.fence = e.fence AND j.worker_id = e.worker_id AND j.state = 'running'
+                 JOIN jobs AS j ON j.id = e.id AND j.fence = e.fence AND j.worker_id = e.worker_id AND j.state IS NOT DISTINCT FROM 'running'
                  ORDER BY j.id FOR UPDATE OF j)
              UPDATE jobs SET
                  state = CASE WHEN called_off THEN 'cancelled' ELSE ended.state END,

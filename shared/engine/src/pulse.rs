@@ -159,13 +159,13 @@ async fn renew(engine: &Engine, lease: Duration, attempts: &[Arc<Attempt>]) -> R
                      unnest($1::uuid[], $2::bigint[], $4::uuid[]) AS a(id, fence, worker_id)),
              held AS MATERIALIZED (
                  SELECT j.id FROM asked a
-                 JOIN jobs j ON j.id = a.id AND j.fence = a.fence AND j.worker_id = a.worker_id AND j.state = 'running'
+                 JOIN jobs j ON j.id = a.id AND j.fence = a.fence AND j.worker_id = a.worker_id AND j.state IS NOT DISTINCT FROM 'running'
                  ORDER BY j.id FOR UPDATE OF j SKIP LOCKED),
              renewed AS (
                  UPDATE jobs SET lease_until = now() + make_interval(secs => $3) FROM held WHERE jobs.id = held.id)
              SELECT a.id, j.id IS NOT NULL AS mine, j.cancel_requested_at IS NOT NULL AS called_off
              FROM asked a LEFT JOIN jobs j
-                 ON j.id = a.id AND j.fence = a.fence AND j.worker_id = a.worker_id AND j.state = 'running'",
+                 ON j.id = a.id AND j.fence = a.fence AND j.worker_id = a.worker_id AND j.state IS NOT DISTINCT FROM 'running'",
             [ids.into(), fences.into(), lease.as_secs_f64().into(), workers.into()],
         ))
         .await?;
@@ -226,7 +226,7 @@ async fn store_notes(engine: &Engine, said: &[(&Arc<Attempt>, Notes)]) -> Result
             "UPDATE jobs SET progress = coalesce(said.progress, jobs.progress) FROM (
                  SELECT j.id, nullif(s.progress, 'null') AS progress
                  FROM jsonb_to_recordset($1) AS s(id uuid, fence bigint, worker_id uuid, progress jsonb)
-                 JOIN jobs j ON j.id = s.id AND j.fence = s.fence AND j.worker_id = s.worker_id AND j.state = 'running'
+                 JOIN jobs j ON j.id = s.id AND j.fence = s.fence AND j.worker_id = s.worker_id AND j.state IS NOT DISTINCT FROM 'running'
                  ORDER BY j.id FOR UPDATE OF j SKIP LOCKED) AS said
              WHERE jobs.id = said.id RETURNING jobs.id",
             [storable(Json::Array(said.iter().map(row).collect())).into()],
