@@ -1,8 +1,7 @@
 //! The `api` process: answers HTTP; workers and schedulers run beside it.
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
-use gristmill_ai::HashedNgrams;
 use gristmill_api::{App, router, serve};
 use gristmill_process::{
     Process,
@@ -19,7 +18,7 @@ async fn run() -> Result<ExitCode, StartError> {
     let app = App {
         engine: process.engine.clone(),
         files: process.files.clone(),
-        embedder: Arc::new(HashedNgrams),
+        embedder: connect::embedder(&process.config.ai)?,
         http: process.config.http.clone(),
         fetcher: connect::fetcher(&process.config.fetch)?,
         worker: None,

@@ -84,7 +84,7 @@ impl Installation {
         let key_file = config.storage.data_dir.join("api-key");
         let key = bootstrap::key_in(&key_file, engine.db()).await?;
         let files = connect::files(&config.storage).await?;
-        let services = Services::new(&config.fetch, files)?;
+        let services = Services::new(&config, files)?;
         let worker = gristmill_worker::worker(engine.clone(), services.clone(), &config.worker);
         let app = App {
             engine: engine.clone(),

@@ -77,7 +77,7 @@ impl Site {
         let engine = connect::engine(&config, &database).await.unwrap();
         let key = furnish(&engine).await;
         let files = connect::files(&config.storage).await.unwrap();
-        let services = Services::new(&config.fetch, files).unwrap();
+        let services = Services::new(&config, files).unwrap();
         let worker = gristmill_worker::worker(engine.clone(), services.clone(), &config.worker);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -111,7 +111,7 @@ impl Site {
     /// Starts a worker, for a site that was started without.
     pub async fn work(&self) {
         let files = connect::files(&self.config.storage).await.unwrap();
-        let services = Services::new(&self.config.fetch, files).unwrap();
+        let services = Services::new(&self.config, files).unwrap();
         let worker = gristmill_worker::worker(self.engine.clone(), services, &self.config.worker);
         tokio::spawn(worker.run(self.stop.clone()));
     }

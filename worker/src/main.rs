@@ -11,7 +11,7 @@ fn main() -> ExitCode {
 
 async fn run() -> Result<ExitCode, StartError> {
     let process = Process::start().await?;
-    let services = Services::new(&process.config.fetch, process.files.clone())?;
+    let services = Services::new(&process.config, process.files.clone())?;
     let worker = gristmill_worker::worker(process.engine.clone(), services, &process.config.worker);
     process.answer_probes(Some(worker.health()));
     process.follow();

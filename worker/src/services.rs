@@ -2,8 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-use gristmill_ai::{Embedder, HashedNgrams};
-use gristmill_core::config::FetchConfig;
+use gristmill_ai::Embedder;
+use gristmill_core::config::Config;
 use gristmill_fetch::Fetcher;
 use gristmill_files::Files;
 use gristmill_process::connect::{self, StartError};
@@ -29,8 +29,8 @@ impl Services {
     /// The services as configured, over `files`.
     ///
     /// # Errors
-    /// When a configured network is none, or the HTTP client cannot be set up.
-    pub fn new(config: &FetchConfig, files: Files) -> Result<Self, StartError> {
-        Ok(Self { files, fetcher: connect::fetcher(config)?, embedder: Arc::new(HashedNgrams) })
+    /// When a configured network is none, the HTTP client cannot be set up, or the embedding model cannot be used.
+    pub fn new(config: &Config, files: Files) -> Result<Self, StartError> {
+        Ok(Self { files, fetcher: connect::fetcher(&config.fetch)?, embedder: connect::embedder(&config.ai)? })
     }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong when a model is asked.
 
+use std::path::PathBuf;
+
 /// Why a model gave no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -13,6 +15,22 @@ pub enum AiError {
         #[source]
         source: tokio::task::JoinError,
     },
+    /// A directory does not hold a model that can be computed here.
+    #[error("the model in {} cannot be used: {problem}", directory.display())]
+    Unusable {
+        /// The directory.
+        directory: PathBuf,
+        /// Which file is wrong, and how.
+        problem: String,
+    },
+    /// A model's tokenizer cannot read a text.
+    #[error("the tokenizer of the model {model} cannot read a text")]
+    Tokenizer {
+        /// The model that was asked.
+        model: String,
+        /// What the tokenizer said.
+        message: String,
+    },
 }
 
 impl AiError {
@@ -21,6 +39,8 @@ impl AiError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Interrupted { .. } => "model-interrupted",
+            Self::Unusable { .. } => "model-unusable",
+            Self::Tokenizer { .. } => "model-tokenizer",
         }
     }
 
@@ -30,6 +50,7 @@ impl AiError {
         match self {
             // A panic would come again with the same input; a cancelled task would not.
             Self::Interrupted { source, .. } => !source.is_panic(),
+            Self::Unusable { .. } | Self::Tokenizer { .. } => false,
         }
     }
 }

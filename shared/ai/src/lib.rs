@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `embed.rs` | [`Embedder`], the edge every embedding model is reached through |
 //! | `hashed.rs` | [`HashedNgrams`], `local/hashed-ngrams-512` |
+//! | `local/` | [`LocalModel`], `local/<directory>-<dimensions>`: BERT or a static table |
 //! | `summary/` | [`summarise`], `local/extractive` |
 //! | `words.rs` | text to normalised, stemmed words; both of the above stand on it |
 //! | `error.rs` | [`AiError`] |
@@ -11,10 +12,12 @@
 mod embed;
 mod error;
 mod hashed;
+mod local;
 mod summary;
 mod words;
 
 pub use embed::Embedder;
 pub use error::AiError;
 pub use hashed::HashedNgrams;
+pub use local::LocalModel;
 pub use summary::{Summary, SummarySentence, summarise};

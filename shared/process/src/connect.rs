@@ -1,9 +1,10 @@
-//! From configuration to database, delivery and files.
+//! From configuration to database, delivery, files and models.
 
 use std::{error::Error, fmt, sync::Arc};
 
+use gristmill_ai::{Embedder, HashedNgrams, LocalModel};
 use gristmill_core::{
-    config::{Config, DeliveryConfig, DeliveryKind, FetchConfig, StorageConfig},
+    config::{AiConfig, Config, DeliveryConfig, DeliveryKind, FetchConfig, StorageConfig},
     secret::Secret,
 };
 use gristmill_engine::{
@@ -164,4 +165,25 @@ pub fn fetcher(config: &FetchConfig) -> Result<Fetcher, StartError> {
     let allow = networks.collect::<Result<_, _>>()?;
     let config = gristmill_fetch::FetchConfig { allow, user_agent, ..gristmill_fetch::FetchConfig::default() };
     Fetcher::new(config).map_err(|error| StartError::caused("The HTTP client cannot be set up.", error))
+}
+
+/// The model that embeds, as configured.
+///
+/// # Errors
+/// When a directory is configured that holds no model that can be computed here.
+pub fn embedder(config: &AiConfig) -> Result<Arc<dyn Embedder>, StartError> {
+    let embedder: Arc<dyn Embedder> = match &config.local_embedding_model {
+        Some(directory) => {
+            let sentence = "GRISTMILL_LOCAL_EMBEDDING_MODEL names a directory without a usable model.";
+            Arc::new(LocalModel::open(directory).map_err(|error| StartError::caused(sentence, error))?)
+        }
+        None => {
+            let advice = "search by meaning finds shared words and spellings only; \
+                          GRISTMILL_LOCAL_EMBEDDING_MODEL names a directory with a sentence model";
+            tracing::info!(advice, "no embedding model is configured");
+            Arc::new(HashedNgrams)
+        }
+    };
+    tracing::info!(model = embedder.model(), dimensions = embedder.dimensions(), "texts are embedded");
+    Ok(embedder)
 }

@@ -28,6 +28,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// Outgoing requests to addresses that users supply.
     pub fetch: FetchConfig,
+    /// Models.
+    pub ai: AiConfig,
     /// Log lines.
     pub log: LogConfig,
 }
@@ -135,6 +137,13 @@ pub struct FetchConfig {
     pub contact: String,
 }
 
+/// Models.
+#[derive(Debug, Clone)]
+pub struct AiConfig {
+    /// A directory with a sentence model; without it texts are embedded as hashed n-grams.
+    pub local_embedding_model: Option<PathBuf>,
+}
+
 /// Log lines.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
@@ -179,6 +188,7 @@ impl Config {
             worker: WorkerConfig::read(&reader),
             retention: RetentionConfig::read(&reader),
             fetch: FetchConfig::read(&reader),
+            ai: AiConfig::read(&reader),
             log: LogConfig::read(&reader),
         };
         let problems = reader.problems.into_inner();
@@ -290,6 +300,12 @@ impl FetchConfig {
             allow: allow.split(',').map(str::trim).filter(|network| !network.is_empty()).map(str::to_owned).collect(),
             contact: env.required("GRISTMILL_FETCH_CONTACT"),
         }
+    }
+}
+
+impl AiConfig {
+    fn read(env: &Reader<'_>) -> Self {
+        Self { local_embedding_model: env.text("GRISTMILL_LOCAL_EMBEDDING_MODEL").map(PathBuf::from) }
     }
 }
 

@@ -206,6 +206,13 @@ pub const VARIABLES: &[Variable] = &[
         Some("https://github.com/gristmill/gristmill"),
     ),
     variable(
+        "GRISTMILL_LOCAL_EMBEDDING_MODEL",
+        "A folder with a sentence model that embeds documents and queries: a BERT as sentence-transformers writes it, or a static table as model2vec does. Without it they are embedded as hashed n-grams, which find shared words and spellings but not meaning. api and worker need the same.",
+        "a folder that holds model.safetensors and tokenizer.json",
+        "/var/lib/gristmill/models/all-MiniLM-L6-v2",
+        None,
+    ),
+    variable(
         "GRISTMILL_LOG",
         "Which log lines are written, as a filter of levels by module.",
         "a filter such as info,gristmill_engine=debug",
