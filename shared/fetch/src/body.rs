@@ -31,6 +31,15 @@ enum WireError {
     Http(reqwest::Error),
 }
 
+/// What becomes of a body that is larger than allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Excess {
+    /// It is an error.
+    Refuse,
+    /// The beginning is taken for the whole.
+    Cut,
+}
+
 /// Why a body could not be read.
 pub(crate) enum BodyError {
     Http(reqwest::Error),
@@ -43,24 +52,31 @@ impl From<FetchError> for BodyError {
     }
 }
 
-/// The whole body, decompressed; at most `limit_bytes` before and after.
-pub(crate) async fn read(response: reqwest::Response, limit_bytes: u64) -> Result<Bytes, BodyError> {
+/// The body, decompressed; at most `limit_bytes` before and after.
+pub(crate) async fn read(response: reqwest::Response, limit_bytes: u64, excess: Excess) -> Result<Bytes, BodyError> {
     let too_large = || FetchError::TooLarge { limit_bytes };
-    if response.content_length().is_some_and(|length| length > limit_bytes) {
+    let cut = excess == Excess::Cut;
+    if !cut && response.content_length().is_some_and(|length| length > limit_bytes) {
         return Err(too_large().into());
     }
     let encoding = content_encoding(response.headers())?;
+    // Of a body that is cut the reading ends by itself, at the limit, unless it unpacks to less than it is.
+    let most_wire = if cut { limit_bytes.saturating_mul(4) } else { limit_bytes };
     let wire_bytes = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&wire_bytes);
     let wire = response.bytes_stream().then(move |part| {
         future::ready(part.map_err(WireError::Http).and_then(|part| {
             let length = part.len() as u64;
             let seen = counter.fetch_add(length, Ordering::Relaxed) + length;
-            if seen > limit_bytes { Err(WireError::TooLarge) } else { Ok(part) }
+            if seen > most_wire { Err(WireError::TooLarge) } else { Ok(part) }
         }))
     });
-    let wire = StreamReader::new(wire.map(|part| part.map_err(io::Error::other)));
+    let mut wire = StreamReader::new(wire.map(|part| part.map_err(io::Error::other)));
     let failed = |error| broken(error, &encoding, limit_bytes);
+    // Servers name a coding although there is nothing to encode.
+    if wire.fill_buf().await.map_err(failed)?.is_empty() {
+        return Ok(Bytes::new());
+    }
     let packed = encoding != "identity";
     let mut reader = decoder(&encoding, wire).await.map_err(failed)?;
 
@@ -73,6 +89,10 @@ pub(crate) async fn read(response: reqwest::Response, limit_bytes: u64) -> Resul
         let (unpacked, wire) = (body.len() as u64, wire_bytes.load(Ordering::Relaxed));
         if packed && unpacked > RATIO_FROM && unpacked / MAX_RATIO > wire {
             return Err(FetchError::TooCompressed { limit: MAX_RATIO }.into());
+        }
+        if unpacked > limit_bytes && cut {
+            body.truncate(usize::try_from(limit_bytes).unwrap_or(usize::MAX));
+            return Ok(body.freeze());
         }
         if unpacked > limit_bytes {
             return Err(too_large().into());
@@ -132,7 +152,7 @@ fn is_zlib(bytes: &[u8]) -> bool {
 /// Tells what came from the connection from what the decoder says of the data.
 fn broken(error: io::Error, encoding: &str, limit_bytes: u64) -> BodyError {
     if !error.get_ref().is_some_and(|inner| inner.is::<WireError>()) {
-        return FetchError::Undecodable { encoding: encoding.to_owned(), source: Some(error) }.into();
+        return FetchError::Undecodable { encoding: encoding.to_owned(), source: Some(Arc::new(error)) }.into();
     }
     match error.into_inner().map(|inner| inner.downcast::<WireError>()) {
         Some(Ok(wire)) => match *wire {

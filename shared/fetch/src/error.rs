@@ -2,16 +2,17 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why something could not be fetched. No message repeats a URL's path or query, which may hold tokens, or the address
 /// a name resolves to, which is not the asker's to know.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
     /// The host is, or resolves to, an address that may not be reached.
     #[error(
-        "{host} is at an address that may not be fetched from (private, local or reserved); use a public address, or have the operator allow its network"
+        "the host {host} is at an address that may not be fetched from (private, local or reserved); use a public address, or have the operator allow its network"
     )]
     AddressNotAllowed {
         /// The host as the URL names it.
@@ -29,6 +30,29 @@ pub enum FetchError {
         /// The header's name.
         header: &'static str,
     },
+    /// The site's robots.txt asks not to fetch this address.
+    #[error(
+        "the robots.txt of {host} does not let {agent} fetch this address; ask the site's owner to allow it, or hand the document in as a file"
+    )]
+    RobotsDisallowed {
+        /// The host as the URL names it.
+        host: String,
+        /// The name by which a robots.txt calls us.
+        agent: String,
+    },
+    /// The site is there but cannot say what may be fetched, so nothing may (RFC 9309, section 2.3.1.4).
+    #[error(
+        "the site {host} cannot send its robots.txt at the moment, and until it does nothing is fetched from there"
+    )]
+    RobotsUnreachable {
+        /// The host as the URL names it.
+        host: String,
+        /// How long to leave it alone.
+        retry_after: Option<Duration>,
+        /// What came of asking for it.
+        #[source]
+        source: Arc<Self>,
+    },
     /// The host's name does not resolve.
     #[error("the name {host} cannot be resolved; check its spelling")]
     DnsFailed {
@@ -36,7 +60,7 @@ pub enum FetchError {
         host: String,
         /// What the resolver said.
         #[source]
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// No connection: nobody listens, the network is down, or the certificate is not good.
     #[error("cannot connect to {host}, or its certificate is not valid")]
@@ -45,16 +69,16 @@ pub enum FetchError {
         host: String,
         /// What the HTTP client said.
         #[source]
-        source: Box<dyn Error + Send + Sync>,
+        source: Arc<dyn Error + Send + Sync>,
     },
     /// The connection broke before the answer was complete, or the answer is not HTTP.
-    #[error("{host} broke off its answer, or answered something that is not HTTP")]
+    #[error("the host {host} broke off its answer, or answered something that is not HTTP")]
     ConnectionLost {
         /// The host as the URL names it.
         host: String,
         /// What the HTTP client said.
         #[source]
-        source: Box<dyn Error + Send + Sync>,
+        source: Arc<dyn Error + Send + Sync>,
     },
     /// The answer was not complete in time, or nothing came for too long.
     #[error("no complete answer within {limit:?}")]
@@ -87,7 +111,7 @@ pub enum FetchError {
         encoding: String,
         /// What the decoder said; nothing where the encoding is unknown.
         #[source]
-        source: Option<io::Error>,
+        source: Option<Arc<io::Error>>,
     },
     /// The server redirects again and again.
     #[error("more than {limit} redirects")]
@@ -108,7 +132,7 @@ pub enum FetchError {
     Setup {
         /// What the HTTP client said.
         #[source]
-        source: Box<dyn Error + Send + Sync>,
+        source: Arc<dyn Error + Send + Sync>,
     },
 }
 
@@ -120,6 +144,8 @@ impl FetchError {
             Self::AddressNotAllowed { .. } => "address-not-allowed",
             Self::InvalidUrl { .. } => "invalid-url",
             Self::InvalidHeader { .. } => "invalid-header",
+            Self::RobotsDisallowed { .. } => "robots-disallowed",
+            Self::RobotsUnreachable { .. } => "robots-unreachable",
             Self::DnsFailed { .. } => "dns-failed",
             Self::ConnectFailed { .. } => "connect-failed",
             Self::ConnectionLost { .. } => "connection-lost",
@@ -138,7 +164,8 @@ impl FetchError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::DnsFailed { .. }
+            Self::RobotsUnreachable { .. }
+            | Self::DnsFailed { .. }
             | Self::ConnectFailed { .. }
             | Self::ConnectionLost { .. }
             | Self::Timeout { .. } => true,
@@ -148,6 +175,7 @@ impl FetchError {
             }
             Self::AddressNotAllowed { .. }
             | Self::InvalidUrl { .. }
+            | Self::RobotsDisallowed { .. }
             | Self::InvalidHeader { .. }
             | Self::TooLarge { .. }
             | Self::HeadersTooLarge { .. }
@@ -162,7 +190,7 @@ impl FetchError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::HttpStatus { retry_after, .. } => *retry_after,
+            Self::HttpStatus { retry_after, .. } | Self::RobotsUnreachable { retry_after, .. } => *retry_after,
             _ => None,
         }
     }

@@ -1,18 +1,23 @@
 //! Fetching: one request, its redirects, its time.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use gristmill_core::clock;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response};
 use url::{Host, Url};
 
 use crate::address::{AddressPolicy, GuardedResolver, ResolveError, system_lookup};
-use crate::body::{self, BodyError};
+use crate::body::{self, BodyError, Excess};
+use crate::ports;
+use crate::robots::{self, RobotsRules};
 use crate::{FetchConfig, FetchError, FetchRequest, Fetched, Lookup};
 
 const MAX_REDIRECTS: usize = 5;
@@ -26,11 +31,13 @@ const SILENCE: Duration = Duration::from_secs(15);
 const KEEP: Duration = Duration::from_secs(30);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
-/// Fetches from addresses that users supply. Cheap to clone; clones share their connections.
-#[derive(Debug, Clone)]
+/// Fetches from addresses that users supply. Cheap to clone; clones share their connections and what they know of
+/// each site's robots.txt.
+#[derive(Clone)]
 pub struct Fetcher {
     client: Client,
     policy: Arc<AddressPolicy>,
+    robots: Arc<RobotsRules>,
     timeout: Duration,
     max_bytes: u64,
 }
@@ -51,6 +58,7 @@ impl Fetcher {
     #[expect(clippy::disallowed_methods, reason = "this is the client that everything else is sent to")]
     pub fn with_lookup(config: FetchConfig, lookup: Lookup) -> Result<Self, FetchError> {
         let policy = Arc::new(AddressPolicy::new(config.allow));
+        let robots = Arc::new(RobotsRules::new(&config.user_agent));
         let client = Client::builder()
             .user_agent(config.user_agent)
             .redirect(reqwest::redirect::Policy::none())
@@ -68,8 +76,8 @@ impl Fetcher {
             .http1_max_headers(MAX_HEADERS)
             .http2_max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
             .build()
-            .map_err(|error| FetchError::Setup { source: error.into() })?;
-        Ok(Self { client, policy, timeout: config.timeout, max_bytes: config.max_bytes })
+            .map_err(|error| FetchError::Setup { source: Arc::new(error) })?;
+        Ok(Self { client, policy, robots, timeout: config.timeout, max_bytes: config.max_bytes })
     }
 
     /// Fetches `request.url`, following at most 5 redirects, all within the configured time.
@@ -78,10 +86,7 @@ impl Fetcher {
     /// Any [`FetchError`]; every status other than 2xx is [`FetchError::HttpStatus`], except 304 in answer to a
     /// conditional request.
     pub async fn get(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
-        match tokio::time::timeout(self.timeout, self.follow(request)).await {
-            Ok(result) => result,
-            Err(_) => Err(FetchError::Timeout { limit: self.timeout }),
-        }
+        self.within(self.timeout, self.follow(request, Excess::Refuse)).await
     }
 
     /// Whether a URL can be fetched as far as can be told without asking for its name: its scheme, that it holds no
@@ -98,8 +103,8 @@ impl Fetcher {
         if !url.username().is_empty() || url.password().is_some() {
             return invalid("it holds a user name or a password");
         }
-        if url.port() == Some(0) {
-            return invalid("port 0 cannot be connected to");
+        if url.port().is_some_and(ports::is_blocked) {
+            return invalid("its port is one of another protocol than the web's");
         }
         // The url crate has turned every notation of an IPv4 address (decimal, octal, hexadecimal, short) into one.
         let permitted = match url.host() {
@@ -111,18 +116,39 @@ impl Fetcher {
         if permitted { Ok(()) } else { Err(FetchError::AddressNotAllowed { host: host(url) }) }
     }
 
-    async fn follow(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        fetch: impl Future<Output = Result<T, FetchError>>,
+    ) -> Result<T, FetchError> {
+        tokio::time::timeout(limit, fetch).await.unwrap_or(Err(FetchError::Timeout { limit }))
+    }
+
+    /// A robots.txt. Boxed, because asking for one happens within a fetch and is a fetch itself.
+    fn robots_txt(&self, url: Url) -> BoxFuture<'_, Result<Vec<u8>, FetchError>> {
+        async move {
+            let request = FetchRequest { max_bytes: Some(robots::MOST_BYTES), ..FetchRequest::new(url) };
+            let limit = robots::TIMEOUT.min(self.timeout);
+            Ok(self.within(limit, self.follow(&request, Excess::Cut)).await?.body.into())
+        }
+        .boxed()
+    }
+
+    async fn follow(&self, request: &FetchRequest, excess: Excess) -> Result<Fetched, FetchError> {
         let headers = request_headers(request)?;
         let mut url = request.url.clone();
         let mut moved_for_good = None;
         let mut only_permanent = true;
         for _ in 0..=MAX_REDIRECTS {
             self.check_url(&url)?;
+            if request.obey_robots {
+                self.robots.permit(&url, |at| self.robots_txt(at)).await?;
+            }
             let sent = self.client.get(url.clone()).headers(headers.clone()).send().await;
             let response = sent.map_err(|error| self.failed(&url, error))?;
             check_size(response.headers())?;
             let Some(next) = redirect(&url, &response)? else {
-                return self.finish(request, url, response, moved_for_good).await;
+                return self.finish(request, url, response, moved_for_good, excess).await;
             };
             only_permanent &= matches!(response.status().as_u16(), 301 | 308);
             if only_permanent {
@@ -139,6 +165,7 @@ impl Fetcher {
         url: Url,
         response: Response,
         permanent_redirect: Option<Url>,
+        excess: Excess,
     ) -> Result<Fetched, FetchError> {
         let status = response.status().as_u16();
         let headers = response.headers();
@@ -162,7 +189,7 @@ impl Fetcher {
         };
         if !not_modified {
             let limit = request.max_bytes.unwrap_or(self.max_bytes);
-            fetched.body = body::read(response, limit).await.map_err(|error| match error {
+            fetched.body = body::read(response, limit, excess).await.map_err(|error| match error {
                 BodyError::Http(error) => self.failed(&fetched.url, error),
                 BodyError::Other(error) => error,
             })?;
@@ -176,7 +203,7 @@ impl Fetcher {
         match resolve_error(&error) {
             Some(ResolveError::NotAllowed) => return FetchError::AddressNotAllowed { host },
             Some(ResolveError::Failed { kind, message }) => {
-                return FetchError::DnsFailed { host, source: io::Error::new(*kind, message.clone()) };
+                return FetchError::DnsFailed { host, source: Arc::new(io::Error::new(*kind, message.clone())) };
             }
             None => {}
         }
@@ -186,8 +213,11 @@ impl Fetcher {
         if error.is_builder() {
             return FetchError::InvalidUrl { reason: "it is too long or holds characters that no request can" };
         }
+        if headers_too_large(&error) {
+            return FetchError::HeadersTooLarge { limit_bytes: MAX_HEADER_BYTES };
+        }
         let connecting = error.is_connect();
-        let source = error.without_url().into();
+        let source = Arc::new(error.without_url());
         if connecting {
             FetchError::ConnectFailed { host, source }
         } else {
@@ -196,16 +226,24 @@ impl Fetcher {
     }
 }
 
+impl fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetcher").field("policy", &self.policy).field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
 /// The guard's own verdict, somewhere in the chain of causes.
 fn resolve_error(error: &reqwest::Error) -> Option<&ResolveError> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(verdict) = error.downcast_ref() {
-            return Some(verdict);
-        }
-        cause = error.source();
-    }
-    None
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// Whether the HTTP client gave up on headers that fill its buffer or are too many.
+fn headers_too_large(error: &reqwest::Error) -> bool {
+    causes(error).filter_map(|cause| cause.downcast_ref()).any(hyper::Error::is_parse_too_large)
+}
+
+fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause: &&'a (dyn Error + 'static)| (*cause).source())
 }
 
 fn host(url: &Url) -> String {

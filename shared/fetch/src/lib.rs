@@ -10,6 +10,8 @@
 //! |---|---|
 //! | `fetcher.rs` | [`Fetcher`]: hops, redirects, time |
 //! | `address.rs` | which addresses may be reached, and the resolver that holds to it |
+//! | `ports.rs` | ports that the web never uses |
+//! | `robots.rs` | what the owners of sites let programs fetch (RFC 9309) |
 //! | `body.rs` | reading and decompressing within caps |
 //! | `request.rs`, `config.rs`, `error.rs` | [`FetchRequest`], [`Fetched`], [`FetchConfig`], [`FetchError`] |
 
@@ -18,7 +20,9 @@ mod body;
 mod config;
 mod error;
 mod fetcher;
+mod ports;
 mod request;
+mod robots;
 
 pub use address::Lookup;
 pub use config::FetchConfig;

@@ -18,13 +18,16 @@ pub struct FetchRequest {
     pub last_modified: Option<String>,
     /// The most bytes of the body, instead of the configured limit.
     pub max_bytes: Option<u64>,
+    /// Whether the robots.txt of each site on the way is asked first. Pages are fetched so; what was made to be fetched
+    /// by programs, such as feeds, need not be.
+    pub obey_robots: bool,
 }
 
 impl FetchRequest {
-    /// An unconditional request.
+    /// An unconditional request that asks no robots.txt.
     #[must_use]
     pub fn new(url: Url) -> Self {
-        Self { url, accept: None, etag: None, last_modified: None, max_bytes: None }
+        Self { url, accept: None, etag: None, last_modified: None, max_bytes: None, obey_robots: false }
     }
 }
 

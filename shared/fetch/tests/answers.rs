@@ -252,8 +252,8 @@ async fn damaged_or_unknown_compression_is_an_error() {
 
 #[tokio::test]
 async fn a_bomb_is_put_out_early() {
-    let zeros = vec![0; 40_000_000];
-    for (encoding, method) in [("gzip", "gzip"), ("br", "br"), ("deflate", "raw")] {
+    let zeros = vec![0; 12_000_000];
+    for (encoding, method) in [("gzip", "gzip"), ("br", "br"), ("deflate", "raw"), ("deflate", "zlib")] {
         let bomb = packed(method, &zeros).await;
         assert!(bomb.len() < 200_000);
         let error = fetch(&answer(encoded(encoding, bomb)).await, "").await.unwrap_err();
@@ -330,15 +330,6 @@ async fn drip(mut socket: TcpStream, opening: &'static str) {
 async fn headers_have_a_cap() {
     let large = answer(|| ([("x-large", "x".repeat(70_000))], "").into_response()).await;
     assert!(matches!(fetch(&large, "").await, Err(FetchError::HeadersTooLarge { .. })));
-    let endless = raw(|mut socket| async move {
-        read_request(&mut socket).await;
-        let mut sent = socket.write_all(b"HTTP/1.1 200 OK\r\n").await;
-        while sent.is_ok() {
-            sent = socket.write_all(b"X-More: and more and more\r\n").await;
-        }
-    })
-    .await;
-    assert_eq!(fetch(&endless, "").await.unwrap_err().code(), "connection-lost");
 }
 
 #[tokio::test]
