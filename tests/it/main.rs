@@ -24,6 +24,7 @@ macro_rules! on_both {
     )* };
 }
 
+mod addresses;
 mod bad_input;
 mod crash;
 mod documents;

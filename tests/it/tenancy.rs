@@ -57,7 +57,8 @@ async fn furnish(world: &World) {
     let job = NewJob::of(&Play { name: "x".into(), acts: vec![] }).unwrap();
     let answer = idempotency::Answer { status: 202, location: None, body: json!({}) };
     idempotency::keep(&tx, world.org, "key", b"x", &answer).await.unwrap();
-    let document = NewDocument { title: Some("Secret plans".into()), source: json!({}), ..NewDocument::default() };
+    let source = json!({ "type": "url", "url": "https://example.org/plans" });
+    let document = NewDocument { title: Some("Secret plans".into()), source, ..NewDocument::default() };
     let Put::Made { document, version } = documents::put(&tx, &document, job.id).await.unwrap() else { panic!() };
     world.engine.submit(&tx, job).await.unwrap();
     let chunk = gristmill_store::chunks::NewChunk {

@@ -6,6 +6,7 @@ use sea_orm::{FromQueryResult, Value};
 use serde_json::Value as Json;
 
 use crate::{
+    addresses,
     db::{OrgTx, Tx, sql},
     erasure,
     error::Result,
@@ -117,7 +118,8 @@ pub enum Put {
 }
 
 /// Hands a document in: makes it, or a new version of the one with the same `external_id` (or, where none is given,
-/// with the same bytes), or nothing when nothing changed. `job` is the job that will fill the version.
+/// with the same bytes or handed in by the same address), or nothing when nothing changed: the bytes are the same, or the
+/// address is about to be fetched anyway. `job` is the job that will fill the version.
 ///
 /// # Errors
 /// When the database cannot be asked.
@@ -128,14 +130,17 @@ pub async fn put(tx: &OrgTx, new: &NewDocument, job: JobId) -> Result<Put> {
     let Some(known) = same(tx, new).await? else {
         return create(tx, new, job).await;
     };
-    let unchanged = known.status != "failed"
-        && new.file.as_ref().is_some_and(|file| known.file_sha256 == Some(file.sha256.clone()));
+    let unchanged = match &new.file {
+        Some(file) => known.status != "failed" && known.file_sha256.as_ref() == Some(&file.sha256),
+        None => new.external_id.is_none() && known.status == "pending",
+    };
     if unchanged {
         describe(tx, known.id, new).await?;
         return Ok(Put::Unchanged(known.id));
     }
     let version = VersionId::generate();
     insert_version(tx, known.id, version, new, job).await?;
+    addresses::hand_in(tx, known.id, &new.source).await?;
     describe(tx, known.id, new).await?;
     let statement = "UPDATE documents SET latest_version_id = $3, updated_at = now() WHERE id = $1 AND org_id = $2";
     tx.execute(sql(statement, [known.id.into(), tx.org().into(), version.into()])).await?;
@@ -169,13 +174,23 @@ async fn describe(tx: &OrgTx, id: DocumentId, new: &NewDocument) -> Result<()> {
 
 /// The document that `new` is the same as, locked until the transaction ends.
 async fn same(tx: &OrgTx, new: &NewDocument) -> Result<Option<Document>> {
-    let (condition, value): (&str, Value) = match (&new.external_id, &new.file) {
-        (Some(external_id), _) => ("d.external_id = $2", external_id.clone().into()),
-        (None, Some(file)) => ("d.external_id IS NULL AND v.file_sha256 = $2", file.sha256.clone().into()),
-        (None, None) => return Ok(None),
+    let address = addresses::of_source(&new.source);
+    let (condition, value): (&str, Value) = match (&new.external_id, &new.file, address) {
+        (Some(external_id), _, _) => ("d.external_id = $2", external_id.clone().into()),
+        (None, Some(file), _) => ("d.external_id IS NULL AND v.file_sha256 = $2", file.sha256.clone().into()),
+        (None, None, Some(address)) => (
+            "d.external_id IS NULL AND d.id IN (SELECT a.document_id FROM document_addresses a
+                 WHERE a.org_id = $1 AND a.address = sha256(convert_to($2, 'UTF8')) AND a.handed_in)",
+            address.into(),
+        ),
+        (None, None, None) => return Ok(None),
     };
     // Two requests that hand in the same new document at once must not both find nothing.
-    let name = new.external_id.clone().unwrap_or_else(|| format!("{:?}", new.file.as_ref().map(|file| &file.sha256)));
+    let name = match (&new.external_id, &new.file) {
+        (Some(external_id), _) => external_id.clone(),
+        (None, Some(file)) => format!("{:?}", Some(&file.sha256)),
+        (None, None) => address.unwrap_or_default().to_owned(),
+    };
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))";
     tx.execute(sql(lock, [format!("document {} {name}", tx.org()).into()])).await?;
     let statement = format!(
@@ -203,6 +218,7 @@ async fn create(tx: &OrgTx, new: &NewDocument, job: JobId) -> Result<Put> {
     ))
     .await?;
     insert_version(tx, document, version, new, job).await?;
+    addresses::hand_in(tx, document, &new.source).await?;
     Ok(Put::Made { document, version })
 }
 

@@ -14,10 +14,12 @@
 //! | [`queues`] | queues as numbers |
 //! | [`workers`] | worker processes and when they were last seen |
 //! | [`documents`], [`chunks`] | documents, their versions, chunks and embeddings |
+//! | [`addresses`] | at which addresses documents are found |
 //! | [`erasure`] | erasing documents and their files for good |
 //! | [`search`] | finding chunks by words and by meaning |
 //! | [`feeds`], [`articles`] | feeds and what was found in them |
 
+pub mod addresses;
 pub mod articles;
 pub mod batches;
 pub mod chunks;

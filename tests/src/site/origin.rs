@@ -7,13 +7,14 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
+    routing::any,
 };
 use tokio::{net::TcpListener, sync::watch};
 
 /// Lets Gristmill fetch from an [`Origin`]: the setting's name and value.
 pub const ALLOWED: (&str, &str) = ("GRISTMILL_FETCH_ALLOW", "127.0.0.1/32");
 
-/// A server that answers every request with what it holds.
+/// A server that answers every request with what it holds. It has no robots.txt, and counts no request for one.
 #[derive(Debug)]
 pub struct Origin {
     /// Its address, with a path.
@@ -44,7 +45,10 @@ impl Origin {
             Arc::new(Shared { held: Mutex::new(held), requests: Mutex::default(), open: watch::Sender::new(true) });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/page", listener.local_addr().unwrap());
-        let router = Router::new().fallback(answer).with_state(shared.clone());
+        let router = Router::new()
+            .route("/robots.txt", any(async || StatusCode::NOT_FOUND))
+            .fallback(answer)
+            .with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { url, shared }
     }

@@ -9,12 +9,14 @@ use gristmill_engine::{Job, JobError, Queue};
 use gristmill_fetch::FetchRequest;
 use gristmill_files::{Sha256Digest, StoredFile};
 use gristmill_store::{
+    OrgTx, addresses,
     chunks::{self, NewChunk},
     documents::{self, FileRef, Ingested, Version},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
+use url::Url;
 
 use super::errors;
 use crate::{Ctx, Services};
@@ -50,6 +52,8 @@ struct Source {
     bytes: Bytes,
     file: FileRef,
     options: ExtractOptions,
+    /// The address that answered, where they were fetched for this.
+    fetched: Option<Url>,
 }
 
 impl Job<Services> for IngestDocument {
@@ -73,6 +77,7 @@ impl Job<Services> for IngestDocument {
         ctx.check()?;
         ctx.progress(0, 1, "extract");
         let (file, file_name) = (source.file.clone(), source.options.file_name.clone());
+        let fetched = source.fetched.clone();
         // Reading and cutting keep a core busy: not on the threads that keep heartbeats going.
         let (extracted, cut) = tokio::task::spawn_blocking(move || read(&source)).await??;
         for warning in &extracted.warnings {
@@ -92,7 +97,11 @@ impl Job<Services> for IngestDocument {
             chunks: rows.len(),
             embedding_model: model.to_owned(),
         };
+        let place = fetched.map(|fetched| place(fetched, extracted.metadata.canonical_url.as_deref()));
         ctx.finish(async |tx| {
+            if let Some(place) = &place {
+                self.locate(tx, place, &mut found.warnings).await?;
+            }
             let language = found.language.as_deref();
             chunks::insert(tx, self.document_id, self.version_id, model, language, &rows).await?;
             documents::ready(tx, self.document_id, self.version_id, &found).await?;
@@ -111,6 +120,23 @@ impl IngestDocument {
         let message = "This job was not made for this version; hand the document in by POST /v1/documents.";
         Err(JobError::permanent("version-not-ours", message))
     }
+
+    /// Keeps where the page was found, and warns when the organization has it already.
+    async fn locate(&self, tx: &OrgTx, place: &addresses::Found, warnings: &mut Json) -> Result<(), JobError> {
+        let twin = addresses::locate(tx, self.document_id, self.version_id, place).await?;
+        if let (Some(twin), Some(warnings)) = (twin, warnings.as_array_mut()) {
+            let message = format!("The page is the same as that of {twin}: they share an address.");
+            warnings.push(json!({ "code": "same-address", "message": message, "document_id": twin }));
+        }
+        Ok(())
+    }
+}
+
+/// Where a page turned out to be. What it calls its canonical address counts if it is on the web.
+fn place(fetched: Url, canonical: Option<&str>) -> addresses::Found {
+    let canonical =
+        canonical.and_then(|address| address.parse().ok()).filter(|url: &Url| url.scheme().starts_with("http"));
+    addresses::Found { fetched: fetched.into(), canonical: canonical.map(Into::into) }
 }
 
 /// The version's bytes: from the file store, or fetched and put there.
@@ -128,19 +154,19 @@ async fn source(ctx: &Ctx, version: &Version) -> Result<Source, JobError> {
         let sha256 = Sha256Digest::from(bytes);
         let bytes = ctx.files.read(&org, &sha256, MOST_BYTES).await.map_err(|error| errors::files(&error))?;
         let file = file_ref(&StoredFile { sha256, size_bytes: bytes.len() as u64 });
-        return Ok(Source { bytes, file, options });
+        return Ok(Source { bytes, file, options, fetched: None });
     }
     let url = options.base_url.clone();
     let url =
         url.ok_or_else(|| JobError::permanent("source-unknown", "The document has neither a file nor an address."))?;
-    let request = FetchRequest::new(url);
+    let request = FetchRequest { obey_robots: true, ..FetchRequest::new(url) };
     let fetched = ctx.unless_called_off(ctx.fetcher.get(&request)).await?.map_err(|error| errors::fetch(&error))?;
     let mut staged = ctx.files.stage(MOST_BYTES).await.map_err(|error| errors::files(&error))?;
     staged.write(fetched.body.clone()).await.map_err(|error| errors::files(&error))?;
     let stored = ctx.files.store(&org, staged).await.map_err(|error| errors::files(&error))?;
     options.declared = fetched.content_type;
-    options.base_url = Some(fetched.url);
-    Ok(Source { bytes: fetched.body, file: file_ref(&stored), options })
+    options.base_url = Some(fetched.url.clone());
+    Ok(Source { bytes: fetched.body, file: file_ref(&stored), options, fetched: Some(fetched.url) })
 }
 
 fn file_ref(stored: &StoredFile) -> FileRef {
@@ -199,7 +225,7 @@ fn found(extracted: &Extracted, file: FileRef, chunks: usize) -> Result<Ingested
     let warnings: Vec<Json> = extracted
         .warnings
         .iter()
-        .map(|warning| serde_json::json!({ "code": warning.code(), "message": warning.to_string() }))
+        .map(|warning| json!({ "code": warning.code(), "message": warning.to_string() }))
         .collect();
     Ok(Ingested {
         title: extracted.metadata.title.clone(),

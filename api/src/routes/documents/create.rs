@@ -45,7 +45,7 @@ pub struct DocumentAndJob {
 }
 
 /// Hand in a document: a file in a form, or a text or an address in JSON. The same `external_id` again makes a new
-/// version, or none if nothing changed; without one, so do the same bytes.
+/// version, or none if nothing changed; without one, so do the same bytes, or the same address.
 #[utoipa::path(post, path = "/v1/documents", tag = "Documents",
     params(IdempotencyHeader, PreferHeader),
     request_body(content((DocumentParts = "multipart/form-data"), (DocumentRequest = "application/json"))),
