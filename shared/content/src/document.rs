@@ -6,7 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-use crate::clean;
+use crate::{ContentError, clean};
+
+/// Characters that are read of one document of those formats that can say a thing once and mean it a million times. Eight
+/// times the Bible; what is longer is data, and a part of it would pass for the whole.
+pub(crate) const MAX_CHARS: usize = 32_000_000;
 
 /// The formats that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,9 +24,33 @@ pub enum MediaType {
     /// `text/markdown`
     #[serde(rename = "text/markdown")]
     Markdown,
-    /// `text/plain`, and with it every other text without structure of its own (CSV, JSON, source code)
+    /// `text/plain`, and with it every other text without structure of its own (source code, logs)
     #[serde(rename = "text/plain")]
     Text,
+    /// `text/csv`: values separated by commas, semicolons, tabs or bars
+    #[serde(rename = "text/csv")]
+    Csv,
+    /// `application/json`, and JSON Lines with it
+    #[serde(rename = "application/json")]
+    Json,
+    /// A document of Word and its like (ECMA-376)
+    #[serde(rename = "application/vnd.openxmlformats-officedocument.wordprocessingml.document")]
+    Docx,
+    /// A presentation of PowerPoint and its like (ECMA-376)
+    #[serde(rename = "application/vnd.openxmlformats-officedocument.presentationml.presentation")]
+    Pptx,
+    /// A workbook of Excel and its like (ECMA-376)
+    #[serde(rename = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")]
+    Xlsx,
+    /// A text document of LibreOffice and its like (ISO/IEC 26300)
+    #[serde(rename = "application/vnd.oasis.opendocument.text")]
+    Odt,
+    /// A book (EPUB 2 and 3)
+    #[serde(rename = "application/epub+zip")]
+    Epub,
+    /// An e-mail (RFC 5322, MIME)
+    #[serde(rename = "message/rfc822")]
+    Eml,
 }
 
 impl MediaType {
@@ -34,6 +62,14 @@ impl MediaType {
             Self::Html => "text/html",
             Self::Markdown => "text/markdown",
             Self::Text => "text/plain",
+            Self::Csv => "text/csv",
+            Self::Json => "application/json",
+            Self::Docx => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            Self::Pptx => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Self::Odt => "application/vnd.oasis.opendocument.text",
+            Self::Epub => "application/epub+zip",
+            Self::Eml => "message/rfc822",
         }
     }
 }
@@ -158,6 +194,11 @@ pub enum Warning {
     },
     /// No main content stood out in the page: all of its visible text was taken.
     MainContentUnclear,
+    /// These parts of the document could not be parsed and were left out.
+    PartsDamaged {
+        /// Their names within the document.
+        parts: Vec<String>,
+    },
 }
 
 impl Warning {
@@ -171,6 +212,7 @@ impl Warning {
             Self::PagesCut { .. } => "pages-cut",
             Self::TextReplaced { .. } => "text-replaced",
             Self::MainContentUnclear => "main-content-unclear",
+            Self::PartsDamaged { .. } => "parts-damaged",
         }
     }
 }
@@ -193,6 +235,7 @@ impl fmt::Display for Warning {
                 write!(f, "Some bytes are not valid {encoding} and were replaced.")
             }
             Self::MainContentUnclear => f.write_str("No main content stood out; all visible text was taken."),
+            Self::PartsDamaged { parts } => write!(f, "Damaged and left out: {}.", parts.join(", ")),
         }
     }
 }
@@ -221,6 +264,27 @@ impl Builder {
         self.chars += clean.chars().count();
         self.text.push_str(&clean);
         self.blocks.push(Block { kind, page, start, end: self.chars });
+    }
+
+    /// Appends what another builder holds, all of it on one page.
+    pub(crate) fn append(&mut self, other: &Self, page: Option<u32>) {
+        let mut chars = other.text.chars();
+        let mut at = 0;
+        for block in &other.blocks {
+            let content: String = chars.by_ref().skip(block.start - at).take(block.end - block.start).collect();
+            at = block.end;
+            self.push(block.kind, page, &content);
+        }
+    }
+
+    /// How long the text is so far, in characters.
+    pub(crate) fn chars(&self) -> usize {
+        self.chars
+    }
+
+    /// Refuses a document once it holds more than is read of one.
+    pub(crate) fn bounded(&self) -> Result<(), ContentError> {
+        if self.chars > MAX_CHARS { Err(ContentError::TooMuchText { max: MAX_CHARS }) } else { Ok(()) }
     }
 
     /// The blocks so far.

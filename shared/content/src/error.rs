@@ -13,7 +13,9 @@ pub enum ContentError {
     #[error("The document holds no text.")]
     EmptyDocument,
     /// The bytes are of a type that cannot be read.
-    #[error("Documents of type {found} cannot be read. Supported are PDF, HTML, Markdown and plain text.")]
+    #[error(
+        "Documents of type {found} cannot be read. Supported are PDF, HTML, Markdown, plain text, CSV, JSON, DOCX, PPTX, XLSX, ODT, EPUB and EML."
+    )]
     UnsupportedMedia {
         /// The media type the bytes were found to be, whatever was declared.
         found: String,
@@ -27,6 +29,12 @@ pub enum ContentError {
     /// The PDF opens only with a password.
     #[error("The PDF is protected by a password. Save a copy without one and upload that.")]
     PdfPassword,
+    /// The document opens only with a password or a licence.
+    #[error("The document is encrypted. Save a copy without a password or copy protection and upload that.")]
+    DocumentEncrypted {
+        /// The media type of the document, as far as it can be told.
+        media_type: String,
+    },
     /// No page has a text layer: scans or drawings.
     #[error("The PDF holds pictures of text but no text ({} pages). Run it through OCR first.", pages.len())]
     NeedsOcr {
@@ -47,10 +55,22 @@ pub enum ContentError {
         /// How many characters are read at most.
         max: usize,
     },
+    /// The archive that the document is unpacks to more than can be held.
+    #[error("The document unpacks to more than {max_mb} MB. Split it.")]
+    UnfoldsTooFar {
+        /// How many MiB are unpacked at most.
+        max_mb: u64,
+    },
     /// The markup unfolds to more than can be held, however short it is.
-    #[error("The page unfolds to more than {max} elements, texts and attributes. Split or simplify it.")]
+    #[error("The document unfolds to more than {max} elements, texts and attributes. Split or simplify it.")]
     TooManyElements {
         /// How many are allowed.
+        max: usize,
+    },
+    /// The document is nested deeper than can be followed.
+    #[error("The document is nested more than {max} levels deep. Flatten it.")]
+    TooDeep {
+        /// How many levels are followed.
         max: usize,
     },
     /// The bytes are not text in the encoding they claim or seem to have.
@@ -76,10 +96,13 @@ impl ContentError {
             Self::UnsupportedMedia { .. } => "unsupported-media",
             Self::PdfDamaged { .. } => "pdf-damaged",
             Self::PdfPassword => "pdf-password",
+            Self::DocumentEncrypted { .. } => "document-encrypted",
             Self::NeedsOcr { .. } => "needs-ocr",
             Self::TooManyPages { .. } => "too-many-pages",
             Self::TooMuchText { .. } => "too-much-text",
+            Self::UnfoldsTooFar { .. } => "unfolds-too-far",
             Self::TooManyElements { .. } => "too-many-elements",
+            Self::TooDeep { .. } => "too-deep",
             Self::TextUndecodable { .. } => "text-undecodable",
             Self::DocumentDamaged { .. } => "document-damaged",
         }
@@ -97,10 +120,13 @@ mod tests {
             ContentError::UnsupportedMedia { found: "image/png".into() },
             ContentError::PdfDamaged { detail: "no pages".into() },
             ContentError::PdfPassword,
+            ContentError::DocumentEncrypted { media_type: "application/epub+zip".into() },
+            ContentError::UnfoldsTooFar { max_mb: 3 },
             ContentError::NeedsOcr { pages: vec![1, 2] },
             ContentError::TooManyPages { pages: 9, max: 3 },
             ContentError::TooMuchText { max: 3 },
             ContentError::TooManyElements { max: 3 },
+            ContentError::TooDeep { max: 3 },
             ContentError::TextUndecodable { encoding: "UTF-8".into() },
             ContentError::DocumentDamaged { media_type: "text/html".into() },
         ];

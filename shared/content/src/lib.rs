@@ -13,35 +13,55 @@
 //! | [`document`] | the one structure every format is read into, and how it is built |
 //! | `pdf` | positioned glyphs to lines, columns, tables, headings and paragraphs |
 //! | `html` | main content of a page, its blocks and its metadata |
-//! | `markdown`, `plain` | the two light formats |
+//! | `markdown`, `plain`, `delimited`, `json` | the light formats |
+//! | `docx`, `pptx`, `xlsx` | office documents: `opc` holds what they share |
+//! | `odt`, `epub`, `eml` | text documents, books, mails |
+//! | `container`, `xml`, `flow`, `region`, `markup`, `numerals` | what several of these are made of |
 //! | `charset` | bytes of unknown encoding to text |
 //! | `clean` | the one place where control characters end |
+//! | `render` | the structure as Markdown |
 //! | [`chunk`](mod@chunk) | pieces of bounded size in tokens, with heading path, pages and offsets |
 //! | [`tokens`] | how tokens are counted |
 //! | [`feed`] | RSS, Atom and JSON Feed, read leniently |
 //!
 //! No function here panics on any input: third-party parsers run behind `catch_unwind`. What asks for far more memory
 //! than it has bytes is refused or kept short where such ways are known: pages and characters of a PDF, nodes of an HTML
-//! tree, cells of a table, headings. What remains is a parser that never ends, or that eats all memory in a way not
-//! known yet. It cannot be stopped from inside, and nothing outside limits it today: the worker calls [`extract`] on
-//! threads of its own, so it costs the worker a thread, or its life. The job's timeout and its attempts end the matter.
+//! tree, cells of a table, headings, what an archive unpacks to, values of JSON. What remains is a parser that never
+//! ends, or that eats all memory in a way not known yet. It cannot be stopped from inside: who reads documents of strangers
+//! lets `gristmill_extractor` call [`extract`], in a process of its own that can be stopped.
 
 mod charset;
 pub mod chunk;
 mod clean;
+mod container;
+mod delimited;
 pub mod document;
+mod docx;
+mod eml;
+mod epub;
 mod error;
 pub mod feed;
+mod flow;
 mod guard;
 mod html;
+mod json;
 mod language;
 mod markdown;
+mod markup;
+mod numerals;
+mod odt;
+mod opc;
 mod options;
 mod pdf;
 mod plain;
+mod pptx;
+mod region;
+mod render;
 pub mod sniff;
 mod table;
 pub mod tokens;
+mod xlsx;
+mod xml;
 
 pub use chunk::{CHUNKER_VERSION, Chunk, ChunkOptions, chunk};
 pub use document::{Block, BlockKind, Extracted, MediaType, Metadata, Warning};
@@ -62,6 +82,14 @@ pub fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracted, Cont
         MediaType::Html => html::extract(bytes, options),
         MediaType::Markdown => markdown::extract(bytes, options),
         MediaType::Text => plain::extract(bytes, options),
+        MediaType::Csv => delimited::extract(bytes, options),
+        MediaType::Json => json::extract(bytes, options),
+        MediaType::Docx => docx::extract(bytes),
+        MediaType::Pptx => pptx::extract(bytes, options),
+        MediaType::Xlsx => xlsx::extract(bytes, options),
+        MediaType::Odt => odt::extract(bytes),
+        MediaType::Epub => epub::extract(bytes, options),
+        MediaType::Eml => eml::extract(bytes),
     };
     let mut extracted = guard::guarded(read)
         .unwrap_or_else(|_| Err(ContentError::DocumentDamaged { media_type: media_type.as_str().to_owned() }))?;

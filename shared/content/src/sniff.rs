@@ -2,10 +2,12 @@
 //!
 //! Binary formats are told by their magic numbers, HTML by the signatures of the WHATWG MIME Sniffing Standard
 //! (section 7.1), text by the absence of what that standard calls binary data bytes. Only samples of the bytes are
-//! looked at, so 200 MB of zeros are refused as fast as 200 bytes of them.
+//! looked at, so 200 MB of zeros are refused as fast as 200 bytes of them. Archives and mails are told by what is in them.
+
+mod packed;
 
 use crate::charset;
-use crate::{ContentError, MediaType};
+use crate::{ContentError, MediaType, delimited};
 
 /// How many bytes of head, middle and tail are looked at.
 const SAMPLE: usize = 8 * 1024;
@@ -19,7 +21,8 @@ const PDF_HEADER_WINDOW: usize = 1024;
 /// # Errors
 ///
 /// [`ContentError::EmptyDocument`] for no bytes or white space only; [`ContentError::UnsupportedMedia`] for anything
-/// that is not PDF, HTML, Markdown or text, with the type that was found.
+/// that is not one of the [`MediaType`]s, with the type that was found; [`ContentError::DocumentDamaged`] and
+/// [`ContentError::DocumentEncrypted`] for archives that cannot be opened.
 pub fn sniff(bytes: &[u8], declared: Option<&str>) -> Result<MediaType, ContentError> {
     if bytes.is_empty() {
         return Err(ContentError::EmptyDocument);
@@ -27,6 +30,16 @@ pub fn sniff(bytes: &[u8], declared: Option<&str>) -> Result<MediaType, ContentE
     let head = &bytes[..bytes.len().min(SAMPLE)];
     if find(&head[..head.len().min(PDF_HEADER_WINDOW)], b"%PDF-").is_some() {
         return Ok(MediaType::Pdf);
+    }
+    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
+        return packed::archive(bytes);
+    }
+    if bytes.starts_with(packed::COMPOUND_FILE) {
+        return Err(packed::compound_file(bytes));
+    }
+    let hint = declared.map_or(Hint::None, Hint::of);
+    if let Some(found) = packed::mail(bytes, head, hint) {
+        return found;
     }
     let wide =
         charset::utf16_without_bom(head).is_some() || charset::bom(head).is_some_and(|(e, _)| e != encoding_rs::UTF_8);
@@ -44,7 +57,6 @@ pub fn sniff(bytes: &[u8], declared: Option<&str>) -> Result<MediaType, ContentE
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(ContentError::EmptyDocument);
     }
-    let hint = declared.map_or(Hint::None, Hint::of);
     let (decoded, _) = charset::decode_lossy(head, declared);
     text_kind(decoded.trim_start_matches('\u{feff}').trim_start(), hint)
 }
@@ -54,6 +66,9 @@ pub fn sniff(bytes: &[u8], declared: Option<&str>) -> Result<MediaType, ContentE
 enum Hint {
     Html,
     Markdown,
+    Csv,
+    Json,
+    Mail,
     Text,
     None,
 }
@@ -64,13 +79,22 @@ impl Hint {
         match essence.as_str() {
             "text/html" | "application/xhtml+xml" => return Self::Html,
             "text/markdown" | "text/x-markdown" => return Self::Markdown,
+            "text/csv" | "application/csv" | "text/tab-separated-values" => return Self::Csv,
+            "application/json" | "application/x-ndjson" | "application/jsonl" | "application/json-lines" => {
+                return Self::Json;
+            }
+            "message/rfc822" => return Self::Mail,
+            _ if essence.ends_with("+json") => return Self::Json,
             _ => {}
         }
         match essence.rsplit_once('.').map(|(_, extension)| extension) {
             Some("html" | "htm" | "xhtml") => Self::Html,
             Some("md" | "markdown" | "mdown" | "mkd" | "mdx") => Self::Markdown,
-            Some("txt" | "text" | "csv" | "tsv" | "json" | "log") => Self::Text,
-            _ if essence.starts_with("text/") || essence == "application/json" => Self::Text,
+            Some("csv" | "tsv" | "tab") => Self::Csv,
+            Some("json" | "jsonl" | "ndjson" | "geojson" | "ipynb") => Self::Json,
+            Some("eml" | "mail") => Self::Mail,
+            Some("txt" | "text" | "log") => Self::Text,
+            _ if essence.starts_with("text/") => Self::Text,
             _ => Self::None,
         }
     }
@@ -110,11 +134,21 @@ fn text_kind(text: &str, hint: Hint) -> Result<MediaType, ContentError> {
     Ok(match hint {
         Hint::Markdown => MediaType::Markdown,
         Hint::Html => MediaType::Html,
+        Hint::Csv => MediaType::Csv,
+        Hint::Json => MediaType::Json,
         _ if is_html_fragment(&head) => MediaType::Html,
-        Hint::Text => MediaType::Text,
+        Hint::Text | Hint::Mail => MediaType::Text,
+        Hint::None if looks_like_json(text) => MediaType::Json,
         Hint::None if looks_like_markdown(text) => MediaType::Markdown,
+        Hint::None if delimited::looks_like(text) => MediaType::Csv,
         Hint::None => MediaType::Text,
     })
+}
+
+/// Whether a text begins as an object does, or a list of objects, lists or strings; numbers in brackets are footnotes too.
+fn looks_like_json(text: &str) -> bool {
+    let after = |sign: char| text.strip_prefix(sign).and_then(|rest| rest.trim_start().chars().next());
+    matches!(after('{'), Some('"' | '}')) || matches!(after('['), Some('{' | '[' | '"'))
 }
 
 /// The remaining HTML signatures of the WHATWG standard.
@@ -218,6 +252,25 @@ mod tests {
         assert_eq!(sniff(b"<p align=center>logo</p>\n\n# T", Some("README.md")), Ok(MediaType::Markdown));
         assert_eq!(sniff(b"\xff\xfeH\0i\0", None), Ok(MediaType::Text));
         assert_eq!(sniff("H\0i\0 \0y\0o\0u\0".as_bytes(), None), Ok(MediaType::Text));
+    }
+
+    #[test]
+    fn json_mail_and_tables_are_told_by_what_is_in_them() {
+        assert_eq!(sniff(b" {\n \"a\": 1}", None), Ok(MediaType::Json));
+        assert_eq!(sniff(b"[{\"a\": 1}]", Some("text/plain")), Ok(MediaType::Text));
+        assert_eq!(sniff(b"[1] A footnote.", None), Ok(MediaType::Text));
+        assert_eq!(sniff(b"a,b\n1,2\n", Some("a.csv")), Ok(MediaType::Csv));
+        assert_eq!(sniff(b"a,b,c\n1,2,3\n1,2,3\n1,2,3\n1,2,3\n1,2,3\n", None), Ok(MediaType::Csv));
+        let mail = b"Received: from a by b;\r\n\tMon, 1 Jan 2026\r\nFrom: a@b.test\r\nSubject: x\r\n\r\nBody \0";
+        assert_eq!(sniff(mail, None), Ok(MediaType::Eml));
+        assert_eq!(sniff(b"From: me\nTo: you\n\nA letter.", Some("letter.txt")), Ok(MediaType::Text));
+        assert_eq!(sniff(b"From: me\nTo: you\n\nA letter.", Some("letter.eml")), Ok(MediaType::Eml));
+        let printed = b"From: me\nSent: Monday\nTo: you\nSubject: x\n\nA mail on paper.";
+        assert_eq!(sniff(printed, Some("mail.txt")), Ok(MediaType::Text));
+        assert_eq!(sniff(printed, None), Ok(MediaType::Eml));
+        let mbox =
+            b"From a@b.test Mon Jan  1 00:00:00 2026\nFrom: a\nTo: b\nDate: c\n\nx\n\nFrom c@d.test Tue\nFrom: c\n\ny";
+        assert_eq!(sniff(mbox, None), Err(unsupported("application/mbox")));
     }
 
     #[test]

@@ -44,7 +44,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn random_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..600), name in prop_oneof![Just("a.md"), Just("a.html"), Just("a.txt"), Just("a.pdf")]) {
+    fn random_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..600), name in prop_oneof![Just("a.md"), Just("a.html"), Just("a.txt"), Just("a.pdf"), Just("a.csv"), Just("a.json"), Just("a.eml")]) {
         check(&bytes, &ExtractOptions { file_name: Some(name.into()), ..ExtractOptions::default() })?;
     }
 
@@ -54,6 +54,122 @@ proptest! {
         Just("# "), Just("- "), Just("1. "), Just("```\n"), Just("| a | b |\n|---|---|\n"), Just("\n\n"), Just("word é 日本 "), Just("---\n"),
     ], 0..60), name in prop_oneof![Just("a.md"), Just("a.html"), Just("a.txt")]) {
         check(parts.concat().as_bytes(), &ExtractOptions { file_name: Some(name.into()), ..ExtractOptions::default() })?;
+    }
+}
+
+/// What the parts of office documents and books are made of, whole and broken.
+const PIECES: [&str; 64] = [
+    "<p>",
+    "</p>",
+    "<r>",
+    "</r>",
+    "<t>word</t>",
+    "<t>\u{1}é日本</t>",
+    "<tbl>",
+    "</tbl>",
+    "<tr>",
+    "</tr>",
+    "<tc>",
+    "</tc>",
+    "<gridSpan val='3'/>",
+    "<gridSpan val='999999999'/>",
+    "<pStyle val='H'/>",
+    "<numId val='2'/>",
+    "<ilvl val='9'/>",
+    "<br/>",
+    "<tab/>",
+    "<txbxContent>",
+    "</txbxContent>",
+    "<footnoteReference id='1'/>",
+    "<del>",
+    "</del>",
+    "<sp>",
+    "</sp>",
+    "<ph type='title'/>",
+    "<ph/>",
+    "<pPr lvl='255'/>",
+    "<buAutoNum/>",
+    "<chart id='r1'/>",
+    "<row r='7'>",
+    "<row r='18446744073709551615'>",
+    "<row>",
+    "</row>",
+    "<c r='XFD1' t='s'>",
+    "<c s='1'>",
+    "<c r='A1' t='inlineStr'>",
+    "</c>",
+    "<v>1</v>",
+    "<v>-1e300</v>",
+    "<v>99999</v>",
+    "<is>",
+    "</is>",
+    "</sheetData>",
+    "<h outline-level='200'>",
+    "</h>",
+    "<list style-name='L'>",
+    "</list>",
+    "<list-item>",
+    "</list-item>",
+    "<s c='99999999999'/>",
+    "<s c='3'/>",
+    "<table>",
+    "</table>",
+    "<table-row>",
+    "<table-cell number-columns-repeated='9'>",
+    "</table-cell>",
+    "<note>",
+    "</note>",
+    "&amp;&#1;&bad;",
+    "<![CDATA[<x>]]>",
+    "<!-- -->",
+    "<",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn parts_of_any_make_are_answered(pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..80), close in any::<bool>()) {
+        let part = pieces.concat();
+        let (body, sheet, slide) = if close {
+            (format!("<document><body>{part}</body></document>"), format!("<worksheet><sheetData>{part}</sheetData></worksheet>"), format!("<sld>{part}</sld>"))
+        } else {
+            (format!("<body>{part}"), part.clone(), part.clone())
+        };
+        let styles = "<styles><style styleId='H'><name val='heading 1'/></style><numFmts><numFmt numFmtId='99' formatCode='yyyy'/></numFmts><cellXfs><xf numFmtId='0'/><xf numFmtId='99'/></cellXfs></styles>";
+        let relations = "<r><x Id='r1' Type='x/slide' Target='a.xml'/></r>";
+        let sheets = "<b><sheets><sheet name='S' id='r1'/></sheets><sldIdLst><sldId id='r1'/></sldIdLst></b>";
+        let spine = "<p><manifest><item id='a' href='a.xml' media-type='text/html'/></manifest><spine><itemref idref='a'/></spine></p>";
+        let numbers = "<n><abstractNum abstractNumId='1'><lvl ilvl='0'><numFmt val='upperRoman'/><lvlText val='%1%9.'/><start val='4294967295'/></lvl></abstractNum><num numId='2'><abstractNumId val='1'/></num></n>";
+        for parts in [
+            vec![("word/document.xml", body.as_str()), ("word/styles.xml", styles), ("word/numbering.xml", numbers), ("word/footnotes.xml", &body), ("docProps/core.xml", &body)],
+            vec![("xl/workbook.xml", sheets), ("xl/_rels/workbook.xml.rels", relations), ("xl/a.xml", &sheet), ("xl/styles.xml", styles), ("xl/sharedStrings.xml", &body)],
+            vec![("ppt/presentation.xml", sheets), ("ppt/_rels/presentation.xml.rels", relations), ("ppt/a.xml", &slide), ("ppt/_rels/a.xml.rels", relations)],
+            vec![("mimetype", "application/vnd.oasis.opendocument.text"), ("content.xml", &body), ("meta.xml", &part), ("styles.xml", &part)],
+            vec![("mimetype", "application/epub+zip"), ("a.opf", spine), ("a.xml", &body), ("META-INF/encryption.xml", &part)],
+            vec![("[Content_Types].xml", &part), ("word/document.xml", &part), ("_rels/.rels", &part)],
+        ] {
+            check(&container::tests::archive(&parts), &ExtractOptions::default())?;
+        }
+    }
+
+    #[test]
+    fn archives_that_break_anywhere_are_answered(cut in 0_usize..400, flip in 0_usize..400, bit in 0_u8..8) {
+        let mut bytes = container::tests::archive(&[("word/document.xml", "<document><body><p><r><t>Some text in a paragraph.</t></r></p></body></document>")]);
+        let flip = flip.min(bytes.len() - 1);
+        bytes[flip] ^= 1 << bit;
+        check(&bytes, &ExtractOptions::default())?;
+        bytes.truncate(cut.max(4));
+        check(&bytes, &ExtractOptions::default())?;
+    }
+
+    #[test]
+    fn light_formats_of_any_make_are_answered(pieces in prop::collection::vec(prop_oneof![
+        Just("{"), Just("}"), Just("["), Just("]"), Just("\"a\""), Just(":"), Just(","), Just("1e999"), Just("\"\\u0000\\ud800\""), Just("null"), Just("\n"), Just("\r\n"),
+        Just(";"), Just("\t"), Just("\"\""), Just("From: a@b"), Just("Subject: =?utf-8?b?AAEC?="), Just("MIME-Version: 1.0"), Just("Content-Type: multipart/mixed; boundary=a"),
+        Just("Content-Type: message/rfc822"), Just("--a"), Just("--a--"), Just("Content-Disposition: attachment; filename=\"\u{1}x\""), Just("Content-Transfer-Encoding: base64"), Just("été 日本"),
+    ], 0..80), name in prop_oneof![Just("a.csv"), Just("a.json"), Just("a.eml"), Just("a")]) {
+        check(pieces.concat().as_bytes(), &ExtractOptions { file_name: Some(name.into()), ..ExtractOptions::default() })?;
     }
 }
 
