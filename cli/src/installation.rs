@@ -9,6 +9,7 @@ use std::{
 use gristmill_api::App;
 use gristmill_core::{config::Config, secret::Secret};
 use gristmill_engine::{Engine, worker::Worker};
+use gristmill_extractor::Extractor;
 use gristmill_process::{
     connect::{self, StartError},
     recorder,
@@ -84,7 +85,8 @@ impl Installation {
         let key_file = config.storage.data_dir.join("api-key");
         let key = bootstrap::key_in(&key_file, engine.db()).await?;
         let files = connect::files(&config.storage).await?;
-        let services = Services::new(&config, files)?;
+        let extractor = Extractor::new(&config.extract, config.worker.ingest_slots());
+        let services = Services::new(&config, files, extractor)?;
         let worker = gristmill_worker::worker(engine.clone(), services.clone(), &config.worker);
         let app = App {
             engine: engine.clone(),

@@ -47,6 +47,8 @@ enum Command {
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },
+    /// Shows what a document becomes, without a server
+    Extract(commands::extract::Extract),
     /// Hands a job in, over HTTP
     Enqueue(commands::enqueue::Enqueue),
     /// Looks at jobs and steers them, over HTTP
@@ -61,7 +63,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    gristmill_process::run(run(Cli::parse().command))
+    gristmill_extractor::serve_if_asked().unwrap_or_else(|| gristmill_process::run(run(Cli::parse().command)))
 }
 
 async fn run(command: Command) -> Result<ExitCode, StartError> {
@@ -70,6 +72,7 @@ async fn run(command: Command) -> Result<ExitCode, StartError> {
         Command::Demo { exit, bind } => commands::demo::run(exit, bind).await,
         Command::Migrate => commands::migrate::run().await,
         Command::Postgres { data_dir, command } => commands::postgres::run(data_dir, command).await,
+        Command::Extract(command) => commands::extract::run(command).await,
         Command::Enqueue(command) => commands::enqueue::run(command).await,
         Command::Jobs(command) => commands::jobs::run(command).await,
         Command::Queues(command) => commands::queues::run(command).await,

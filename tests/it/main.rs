@@ -29,6 +29,7 @@ mod bad_input;
 mod crash;
 mod documents;
 mod engine;
+mod extractor;
 mod faults;
 mod feeds;
 mod flow;

@@ -14,6 +14,7 @@ use std::{
 use gristmill_api::App;
 use gristmill_core::{config::Config, secret::Secret};
 use gristmill_engine::Engine;
+use gristmill_extractor::Extractor;
 use gristmill_process::{connect, recorder};
 use gristmill_store::{
     db::{Tx as _, sql},
@@ -30,7 +31,7 @@ pub use self::{
     origin::{ALLOWED, Origin},
     stream::{Event, Events},
 };
-use crate::{database, world::Travel};
+use crate::{database, faults::process::program, world::Travel};
 
 /// How long anything in a test may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,7 +78,7 @@ impl Site {
         let engine = connect::engine(&config, &database).await.unwrap();
         let key = furnish(&engine).await;
         let files = connect::files(&config.storage).await.unwrap();
-        let services = Services::new(&config, files).unwrap();
+        let services = Services::new(&config, files, extractor(&config)).unwrap();
         let worker = gristmill_worker::worker(engine.clone(), services.clone(), &config.worker);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -111,7 +112,7 @@ impl Site {
     /// Starts a worker, for a site that was started without.
     pub async fn work(&self) {
         let files = connect::files(&self.config.storage).await.unwrap();
-        let services = Services::new(&self.config, files).unwrap();
+        let services = Services::new(&self.config, files, extractor(&self.config)).unwrap();
         let worker = gristmill_worker::worker(self.engine.clone(), services, &self.config.worker);
         tokio::spawn(worker.run(self.stop.clone()));
     }
@@ -224,6 +225,11 @@ fn config(travel: Travel, folder: &Path, settings: &[(&str, &str)]) -> Config {
         }
     };
     Config::read(read).unwrap()
+}
+
+/// Readers of documents that are the test double, for tests are no program that could be its own.
+fn extractor(config: &Config) -> Extractor {
+    Extractor::of(program("gristmill-test-extractor"), &config.extract, config.worker.ingest_slots())
 }
 
 /// What `gristmill migrate` leaves behind: the kinds of job, the first organization and its key.

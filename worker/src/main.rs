@@ -2,16 +2,19 @@
 
 use std::process::ExitCode;
 
+use gristmill_extractor::Extractor;
 use gristmill_process::{Process, connect::StartError};
 use gristmill_worker::Services;
 
 fn main() -> ExitCode {
-    gristmill_process::run(run())
+    gristmill_extractor::serve_if_asked().unwrap_or_else(|| gristmill_process::run(run()))
 }
 
 async fn run() -> Result<ExitCode, StartError> {
     let process = Process::start().await?;
-    let services = Services::new(&process.config, process.files.clone())?;
+    let config = &process.config;
+    let extractor = Extractor::new(&config.extract, config.worker.ingest_slots());
+    let services = Services::new(config, process.files.clone(), extractor)?;
     let worker = gristmill_worker::worker(process.engine.clone(), services, &process.config.worker);
     process.answer_probes(Some(worker.health()));
     process.follow();

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use gristmill_ai::Embedder;
 use gristmill_core::config::Config;
+use gristmill_extractor::Extractor;
 use gristmill_fetch::Fetcher;
 use gristmill_files::Files;
 use gristmill_process::connect::{self, StartError};
@@ -13,6 +14,8 @@ use gristmill_process::connect::{self, StartError};
 pub struct Services {
     /// The bytes of documents.
     pub files: Files,
+    /// The processes that read documents.
+    pub extractor: Extractor,
     /// Other people's servers.
     pub fetcher: Fetcher,
     /// The model that embeds.
@@ -26,11 +29,12 @@ impl fmt::Debug for Services {
 }
 
 impl Services {
-    /// The services as configured, over `files`.
+    /// The services as configured, over `files` and `extractor`.
     ///
     /// # Errors
     /// When a configured network is none, the HTTP client cannot be set up, or the embedding model cannot be used.
-    pub fn new(config: &Config, files: Files) -> Result<Self, StartError> {
-        Ok(Self { files, fetcher: connect::fetcher(&config.fetch)?, embedder: connect::embedder(&config.ai)? })
+    pub fn new(config: &Config, files: Files, extractor: Extractor) -> Result<Self, StartError> {
+        let (fetcher, embedder) = (connect::fetcher(&config.fetch)?, connect::embedder(&config.ai)?);
+        Ok(Self { files, extractor, fetcher, embedder })
     }
 }

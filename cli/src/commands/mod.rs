@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod enqueue;
+pub mod extract;
 pub mod jobs;
 pub mod limits;
 pub mod migrate;

@@ -78,8 +78,7 @@ impl Job<Services> for IngestDocument {
         ctx.progress(0, 1, "extract");
         let (file, file_name) = (source.file.clone(), source.options.file_name.clone());
         let fetched = source.fetched.clone();
-        // Reading and cutting keep a core busy: not on the threads that keep heartbeats going.
-        let (extracted, cut) = tokio::task::spawn_blocking(move || read(&source)).await??;
+        let (extracted, cut) = read(ctx, source).await?;
         for warning in &extracted.warnings {
             ctx.log(warning.to_string());
         }
@@ -173,11 +172,16 @@ fn file_ref(stored: &StoredFile) -> FileRef {
     FileRef { sha256: stored.sha256.as_bytes().to_vec(), bytes: i64::try_from(stored.size_bytes).unwrap_or(i64::MAX) }
 }
 
-fn read(source: &Source) -> Result<(Extracted, Vec<Chunk>), JobError> {
-    let extracted =
-        gristmill_content::extract(&source.bytes, &source.options).map_err(|error| errors::content(&error))?;
-    let chunks = gristmill_content::chunk(&extracted, &ChunkOptions::default());
-    Ok((extracted, chunks))
+/// Reads the bytes in a process of their own, which ends with the job, and cuts the text.
+async fn read(ctx: &Ctx, source: Source) -> Result<(Extracted, Vec<Chunk>), JobError> {
+    let reading = ctx.extractor.extract(&source.bytes, source.options);
+    let extracted = ctx.unless_called_off(reading).await?.map_err(|error| errors::extractor(&error))?;
+    // Cutting keeps a core busy: not on the threads that keep heartbeats going.
+    let cutting = tokio::task::spawn_blocking(move || {
+        let chunks = gristmill_content::chunk(&extracted, &ChunkOptions::default());
+        (extracted, chunks)
+    });
+    Ok(cutting.await?)
 }
 
 async fn embed(ctx: &Ctx, cut: Vec<Chunk>) -> Result<Vec<NewChunk>, JobError> {

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use gristmill_ai::AiError;
-use gristmill_content::{ContentError, FeedError};
+use gristmill_content::FeedError;
 use gristmill_engine::{Failure, JobError};
+use gristmill_extractor::ExtractorError;
 use gristmill_fetch::FetchError;
 use gristmill_files::FilesError;
 
-/// The same bytes give the same error again.
-pub(super) fn content(error: &ContentError) -> JobError {
-    JobError::permanent(error.code(), error.to_string())
+/// The same bytes give the same error again, unless somebody else killed their reader.
+pub(super) fn extractor(error: &ExtractorError) -> JobError {
+    let failure = Failure::new(error.code(), error.to_string());
+    let failure = error.detail().into_iter().fold(failure, Failure::with_detail);
+    if error.is_transient() { JobError::Transient { failure, after: None } } else { JobError::Permanent(failure) }
 }
 
 /// The feed is what it is until its owner mends it; the next poll sees.

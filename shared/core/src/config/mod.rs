@@ -24,6 +24,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The worker's slots and patience.
     pub worker: WorkerConfig,
+    /// What reading one document may cost.
+    pub extract: ExtractConfig,
     /// How long what is over is kept.
     pub retention: RetentionConfig,
     /// Outgoing requests to addresses that users supply.
@@ -117,6 +119,17 @@ pub struct WorkerConfig {
     pub grace: Duration,
 }
 
+/// What reading one document may cost.
+#[derive(Debug, Clone)]
+pub struct ExtractConfig {
+    /// How long it may take.
+    pub timeout: Duration,
+    /// How much memory it may take besides the document itself, in MiB.
+    pub memory_mb: u64,
+    /// How many pages, slides, sheets or chapters it may have.
+    pub max_pages: u32,
+}
+
 /// How long jobs that are over are kept.
 #[derive(Debug, Clone)]
 pub struct RetentionConfig {
@@ -186,6 +199,7 @@ impl Config {
             storage: StorageConfig::read(&reader),
             http: HttpConfig::read(&reader),
             worker: WorkerConfig::read(&reader),
+            extract: ExtractConfig::read(&reader),
             retention: RetentionConfig::read(&reader),
             fetch: FetchConfig::read(&reader),
             ai: AiConfig::read(&reader),
@@ -272,12 +286,27 @@ impl HttpConfig {
 }
 
 impl WorkerConfig {
+    /// How many documents are read at once.
+    pub fn ingest_slots(&self) -> usize {
+        self.slots[0]
+    }
+
     fn read(env: &Reader<'_>) -> Self {
         let slots = ["GRISTMILL_SLOTS_INGEST", "GRISTMILL_SLOTS_AI", "GRISTMILL_SLOTS_IO", "GRISTMILL_SLOTS_DEFAULT"];
         Self {
             slots: slots.map(|name| env.number(name, 0, 10_000)),
             lease: Duration::from_secs(env.number("GRISTMILL_LEASE_S", 3, 3_600)),
             grace: Duration::from_secs(env.number("GRISTMILL_GRACE_S", 0, 3_600)),
+        }
+    }
+}
+
+impl ExtractConfig {
+    fn read(env: &Reader<'_>) -> Self {
+        Self {
+            timeout: Duration::from_secs(env.number("GRISTMILL_EXTRACT_TIMEOUT_S", 1, 3_600)),
+            memory_mb: env.number("GRISTMILL_EXTRACT_MEMORY_MB", 64, 1 << 20),
+            max_pages: env.number("GRISTMILL_EXTRACT_MAX_PAGES", 1, 1_000_000),
         }
     }
 }

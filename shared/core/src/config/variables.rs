@@ -171,6 +171,27 @@ pub const VARIABLES: &[Variable] = &[
         Some("5"),
     ),
     variable(
+        "GRISTMILL_EXTRACT_TIMEOUT_S",
+        "Seconds that reading one document may take; the process that reads it is stopped then.",
+        "a number from 1 to 3600",
+        "120",
+        Some("120"),
+    ),
+    variable(
+        "GRISTMILL_EXTRACT_MEMORY_MB",
+        "Memory that reading one document may take besides the document itself, in MiB; a worker reads as many at once as it has slots for the queue `ingest`.",
+        "a number from 64 to 1048576",
+        "1024",
+        Some("1024"),
+    ),
+    variable(
+        "GRISTMILL_EXTRACT_MAX_PAGES",
+        "The most pages, slides, sheets or chapters a document may have.",
+        "a number from 1 to 1000000",
+        "5000",
+        Some("5000"),
+    ),
+    variable(
         "GRISTMILL_KEEP_SUCCEEDED_DAYS",
         "Days that jobs are kept after they succeeded.",
         "a number from 1 to 3650",
