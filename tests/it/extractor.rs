@@ -62,7 +62,7 @@ async fn each_way_to_fail_is_one_error_and_the_next_document_is_read() {
     for (order, code, detail) in [
         ("!abort", "extractor-crashed", "SIGABRT"),
         ("!exit", "extractor-crashed", "exit status: 0"),
-        ("!overflow", "extractor-crashed", "overflowed its stack"),
+        ("!overflow", "extractor-crashed", "stack overflow"),
         ("!nonsense", "extractor-crashed", "out of turn"),
         ("!balloon", "extractor-memory", ""),
         ("!panic", "extractor-crashed", "exit status"),

@@ -40,6 +40,7 @@ fn push(builder: &mut Builder, message: &Message<'_>, depth: usize) {
     } else {
         message.text_bodies().for_each(|part| body(builder, part));
     }
+    message.attachments().filter(|part| part.attachment_name().is_none()).for_each(|part| nameless(builder, part));
     let names: Vec<String> = message.attachments().filter_map(name).take(MAX_NAMES).collect();
     if !names.is_empty() {
         builder.push(BlockKind::Paragraph, None, "Attachments:");
@@ -67,6 +68,18 @@ fn body(builder: &mut Builder, part: &MessagePart<'_>) {
             paragraphs(builder, &text);
         }
         _ => {}
+    }
+}
+
+/// A part without a name that stands beside the body: more text, or the report of a server (RFC 3464).
+fn nameless(builder: &mut Builder, part: &MessagePart<'_>) {
+    match &part.body {
+        PartType::Binary(bytes) | PartType::InlineBinary(bytes)
+            if part.is_content_type("message", "delivery-status") =>
+        {
+            paragraphs(builder, &String::from_utf8_lossy(bytes));
+        }
+        _ => body(builder, part),
     }
 }
 
@@ -176,6 +189,17 @@ mod tests {
         let doc = read(&parts("mixed", &[text, file, inner]));
         assert_eq!(doc.text, "Parts\n\nSee below.\n\nAttachments:\n\n- audit.pdf\n\nInner\n\nInner text.");
         assert_eq!(doc.blocks[4].kind, BlockKind::Heading { level: 2 });
+    }
+
+    #[test]
+    fn reports_of_servers_are_read() {
+        let status = "Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.mill.test\n\nAction: failed\nStatus: 5.1.1";
+        let text = "Content-Type: text/plain\n\nUndeliverable.";
+        let doc = read(&parts("report", &[text, status]));
+        assert_eq!(
+            doc.text,
+            "Parts\n\nUndeliverable.\n\nReporting-MTA: dns; mx.mill.test\n\nAction: failed\nStatus: 5.1.1"
+        );
     }
 
     #[test]

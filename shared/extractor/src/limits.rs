@@ -25,10 +25,20 @@ pub(crate) fn for_one(bytes: u64, cpu_s: u64) -> io::Result<()> {
     raise(Resource::Cpu, u64::try_from(used).unwrap_or(0).saturating_add(cpu_s).saturating_add(1))
 }
 
+/// The memory that is resident, in bytes, where the kernel tells.
+pub(crate) fn resident() -> Option<u64> {
+    usage(1)
+}
+
 /// The address space in use, in bytes, where the kernel tells.
-pub(crate) fn address_space() -> Option<u64> {
+fn address_space() -> Option<u64> {
+    usage(0)
+}
+
+/// One of the sizes of this process, which are told in pages.
+fn usage(field: usize) -> Option<u64> {
     let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
-    Some(pages.split(' ').next()?.parse::<u64>().ok()? * page_size() as u64)
+    Some(pages.split(' ').nth(field)?.parse::<u64>().ok()? * page_size() as u64)
 }
 
 fn lower(resource: Resource, most: u64) -> io::Result<()> {

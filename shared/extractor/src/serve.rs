@@ -49,13 +49,13 @@ fn serve(read: impl Fn(&[u8], &ExtractOptions) -> Result<Extracted, ContentError
     limits::for_good()?;
     // Panics of parsers are caught, and told by their error.
     std::panic::set_hook(Box::new(|_| {}));
-    let before = limits::address_space();
+    let before = limits::resident();
     for number in 1.. {
         let Some(request) = wire::receive::<Request>(&mut input)? else { break };
         let memory = request.memory_mb << 20;
         limits::for_one(memory.saturating_add(request.bytes), request.cpu_s)?;
         let (read, body) = answer(&mut input, &request, &read)?;
-        let grown = limits::address_space().zip(before).is_some_and(|(now, before)| now > before + memory / KEPT);
+        let grown = limits::resident().zip(before).is_some_and(|(now, before)| now > before + memory / KEPT);
         let last = number >= MAX_DOCUMENTS || grown;
         wire::send(&mut output, &Reply { bytes: body.len() as u64, read, last }, &body)?;
         output.flush()?;

@@ -65,7 +65,8 @@ impl Formats {
 
     /// A count of days as date and time of day.
     fn moment(&self, days: f64, look: Look) -> Option<String> {
-        let seconds = (days * 86_400.0).round();
+        // Parts of a second are cut off, as on a clock; what floating point lost is given back before.
+        let seconds = (days * 86_400.0 + 0.001).floor();
         if !(0.0..=2_958_466.0 * 86_400.0).contains(&seconds) {
             return None;
         }
