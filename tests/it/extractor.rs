@@ -42,8 +42,12 @@ async fn pid(pool: &Extractor) -> i32 {
     asked(pool, "!pid").await.parse().unwrap()
 }
 
-/// Whether a process has ended, though its parent may not have looked yet.
+/// Whether a process has ended with all its threads, though its parent may not have looked yet.
 fn is_over(pid: i32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    if threads > 1 {
+        return false;
+    }
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().is_none_or(|rest| matches!(rest.trim_start().chars().next(), None | Some('Z' | 'X')))
 }

@@ -75,8 +75,8 @@ impl Process {
 
 /// Runs a process to its end and tells a failure on standard error.
 ///
-/// Threads that still read a document by then are left behind: their jobs were given back, and a parser that never
-/// ends must not keep the process.
+/// Threads that are still at work by then are left behind: their jobs were given back, and a text that takes for ever to
+/// cut must not keep the process.
 pub fn run(process: impl Future<Output = Result<ExitCode, StartError>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

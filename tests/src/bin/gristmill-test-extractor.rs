@@ -1,6 +1,7 @@
 //! An extractor whose documents say what it does: it reads them like the real one, unless they begin with an order.
 
 use std::io::Write as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::process::ExitCode;
 
 use gristmill_content::ContentError;
@@ -57,7 +58,9 @@ fn deeper(depth: u64) -> u64 {
 /// Writes into every pipe there is, that of the replies among them.
 fn nonsense() {
     for number in 3..16 {
-        if let Ok(mut pipe) = std::fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{number}")) {
+        let name = format!("/proc/self/fd/{number}");
+        let is_pipe = std::fs::metadata(&name).is_ok_and(|found| found.file_type().is_fifo());
+        if let Some(Ok(mut pipe)) = is_pipe.then(|| std::fs::OpenOptions::new().write(true).open(&name)) {
             let _ignored = pipe.write_all(&[b'\xff'; 64]);
         }
     }
