@@ -129,7 +129,7 @@ mod tests {
         let mut builder = Builder::default();
         push(&mut builder, Some(2), &rows, Header::First);
         let document = builder.finish(crate::MediaType::Csv, crate::Metadata::default(), Vec::new());
-        assert!(document.blocks.len() > 20, "{}", document.blocks.len());
+        assert!(document.blocks.len() > 10, "{}", document.blocks.len());
         let chars: Vec<char> = document.text.chars().collect();
         let mut seen = 0;
         for block in &document.blocks {
