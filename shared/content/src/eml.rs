@@ -40,7 +40,10 @@ fn push(builder: &mut Builder, message: &Message<'_>, depth: usize) {
     } else {
         message.text_bodies().for_each(|part| body(builder, part));
     }
-    message.attachments().filter(|part| part.attachment_name().is_none()).for_each(|part| nameless(builder, part));
+    // What stands in one of the bodies alone counts as attached too.
+    let attached =
+        message.attachments.iter().filter(|id| !message.text_body.contains(id) && !message.html_body.contains(id));
+    attached.filter_map(|id| message.part(*id)).filter(|part| is_shown(part)).for_each(|part| beside(builder, part));
     let names: Vec<String> = message.attachments().filter_map(name).take(MAX_NAMES).collect();
     if !names.is_empty() {
         builder.push(BlockKind::Paragraph, None, "Attachments:");
@@ -71,15 +74,27 @@ fn body(builder: &mut Builder, part: &MessagePart<'_>) {
     }
 }
 
-/// A part without a name that stands beside the body: more text, or the report of a server (RFC 3464).
-fn nameless(builder: &mut Builder, part: &MessagePart<'_>) {
+/// Whether a mail program shows a part in the mail itself: it has no name, or is said to be shown (RFC 2183, 2.1).
+fn is_shown(part: &MessagePart<'_>) -> bool {
+    let inline = part.content_disposition().is_some_and(|said| said.ctype().eq_ignore_ascii_case("inline"));
+    inline || part.attachment_name().is_none()
+}
+
+/// A part that is shown beside the body: more text, or the report of a server (RFC 3464).
+fn beside(builder: &mut Builder, part: &MessagePart<'_>) {
     match &part.body {
         PartType::Binary(bytes) | PartType::InlineBinary(bytes)
             if part.is_content_type("message", "delivery-status") =>
         {
             paragraphs(builder, &String::from_utf8_lossy(bytes));
         }
-        _ => body(builder, part),
+        PartType::Html(_) => body(builder, part),
+        PartType::Text(_)
+            if part.is_content_type("text", "plain") || part.is_content_type("message", "delivery-status") =>
+        {
+            body(builder, part);
+        }
+        _ => {}
     }
 }
 
@@ -189,6 +204,17 @@ mod tests {
         let doc = read(&parts("mixed", &[text, file, inner]));
         assert_eq!(doc.text, "Parts\n\nSee below.\n\nAttachments:\n\n- audit.pdf\n\nInner\n\nInner text.");
         assert_eq!(doc.blocks[4].kind, BlockKind::Heading { level: 2 });
+    }
+
+    #[test]
+    fn what_a_mail_shows_is_read_once() {
+        let first = "Content-Type: text/plain\n\nFirst.";
+        let inline = "Content-Type: text/plain; name=\"note.txt\"\nContent-Disposition: inline; filename=\"note.txt\"\n\nA note.";
+        let file = "Content-Type: text/plain; name=\"log.txt\"\nContent-Disposition: attachment; filename=\"log.txt\"\n\nA log.";
+        let text = read(&parts("mixed", &[first, inline, file])).text;
+        assert_eq!(text.matches("First.").count(), 1, "{text}");
+        assert_eq!(text.matches("A note.").count(), 1, "{text}");
+        assert!(!text.contains("A log.") && text.contains("- log.txt"), "{text}");
     }
 
     #[test]
