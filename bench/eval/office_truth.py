@@ -196,7 +196,10 @@ def epub(path: Path) -> str:
 
 
 def eml(path: Path) -> str:
-    return mail(email.message_from_bytes(path.read_bytes(), policy=email.policy.default))
+    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    if any(part.defects for part in message.walk()):
+        raise ValueError("Python itself says that it read this amiss")
+    return mail(message)
 
 
 def mail(message) -> str:
@@ -208,6 +211,8 @@ def mail(message) -> str:
         if kind == "message/rfc822":
             names.append(part.get_filename() or "")
             out.extend(mail(inner) for inner in part.get_payload())
+        elif kind == "message/delivery-status":
+            out.extend(str(status) for status in part.get_payload())
         elif kind == "multipart/alternative":
             parts = {inner.get_content_type(): inner for inner in part.get_payload()}
             plain = parts.get("text/plain")

@@ -80,6 +80,9 @@ fn is_shown(part: &MessagePart<'_>) -> bool {
     inline || part.attachment_name().is_none()
 }
 
+/// Kinds of text that are for programs: headers of a mail that came back, dates, addresses, styles.
+const FOR_PROGRAMS: [&str; 6] = ["rfc822-headers", "calendar", "vcard", "x-vcard", "directory", "css"];
+
 /// A part that is shown beside the body: more text, or the report of a server (RFC 3464).
 fn beside(builder: &mut Builder, part: &MessagePart<'_>) {
     match &part.body {
@@ -89,11 +92,7 @@ fn beside(builder: &mut Builder, part: &MessagePart<'_>) {
             paragraphs(builder, &String::from_utf8_lossy(bytes));
         }
         PartType::Html(_) => body(builder, part),
-        PartType::Text(_)
-            if part.is_content_type("text", "plain") || part.is_content_type("message", "delivery-status") =>
-        {
-            body(builder, part);
-        }
+        PartType::Text(_) if !FOR_PROGRAMS.iter().any(|kind| part.is_content_type("text", kind)) => body(builder, part),
         _ => {}
     }
 }

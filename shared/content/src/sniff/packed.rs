@@ -34,6 +34,13 @@ const FIELDS: [&str; 16] = [
     "dkim-signature",
 ];
 
+/// Where everybody puts the main part of a document.
+const USUAL_PARTS: [(&str, MediaType); 3] = [
+    ("word/document.xml", MediaType::Docx),
+    ("ppt/presentation.xml", MediaType::Pptx),
+    ("xl/workbook.xml", MediaType::Xlsx),
+];
+
 /// What a ZIP archive is.
 pub(super) fn archive(bytes: &[u8]) -> Result<MediaType, ContentError> {
     // Only to look inside: which document it is decides what errors are called.
@@ -85,16 +92,8 @@ pub(super) fn archive(bytes: &[u8]) -> Result<MediaType, ContentError> {
     ]) {
         return Ok(MediaType::Xlsx);
     }
-    for (part, kind) in [
-        ("word/document.xml", MediaType::Docx),
-        ("ppt/presentation.xml", MediaType::Pptx),
-        ("xl/workbook.xml", MediaType::Xlsx),
-    ] {
-        if container.has(part) {
-            return Ok(kind);
-        }
-    }
-    Err(unsupported("application/zip"))
+    let usual = USUAL_PARTS.iter().find(|(part, _)| container.has(part));
+    usual.map(|(_, kind)| *kind).ok_or_else(|| unsupported("application/zip"))
 }
 
 /// What an archive without a readable directory may have been, by the names of its first parts.

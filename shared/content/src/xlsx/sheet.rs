@@ -68,7 +68,6 @@ pub(super) fn read(
                     }
                 }
                 "row" => region.row(builder, Some(page), row, std::mem::take(&mut cells)),
-                // What follows are formats, links and pictures.
                 "sheetData" => break true,
                 _ => {}
             },
