@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use gristmill_ai::Embedder;
+use gristmill_ai::{Embedders, Reranker};
 use gristmill_core::config::HttpConfig;
 use gristmill_engine::{Engine, worker::Health};
 use gristmill_fetch::Fetcher;
@@ -16,8 +16,10 @@ pub struct App {
     pub engine: Engine,
     /// Where files are kept.
     pub files: Files,
-    /// The model that queries are embedded with; the one that chunks were embedded with.
-    pub embedder: Arc<dyn Embedder>,
+    /// The models that queries can be embedded with; each with the one that its organization's chunks were embedded with.
+    pub embedders: Embedders,
+    /// The model that puts the best results in order, where one is configured.
+    pub reranker: Option<Arc<dyn Reranker>>,
     /// Limits.
     pub http: HttpConfig,
     /// Which addresses users may name.
@@ -33,9 +35,6 @@ pub(crate) type Shared = Arc<App>;
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App")
-            .field("http", &self.http)
-            .field("embedder", &self.embedder.model())
-            .finish_non_exhaustive()
+        f.debug_struct("App").field("http", &self.http).field("embedders", &self.embedders).finish_non_exhaustive()
     }
 }

@@ -18,7 +18,8 @@ async fn run() -> Result<ExitCode, StartError> {
     let app = App {
         engine: process.engine.clone(),
         files: process.files.clone(),
-        embedder: connect::embedder(&process.config.ai)?,
+        embedders: connect::embedders(&process.config.ai)?,
+        reranker: None,
         http: process.config.http.clone(),
         fetcher: connect::fetcher(&process.config.fetch)?,
         worker: None,

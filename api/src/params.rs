@@ -7,7 +7,7 @@ use axum::{
     http::request::Parts,
 };
 use chrono::{DateTime, Datelike as _, Utc};
-use gristmill_core::ids::{ArticleId, BatchId, DocumentId, FeedId, IdError, JobId, KeyId, OrgId};
+use gristmill_core::ids::{ArticleId, BatchId, DocumentId, FeedId, IdError, JobId, KeyId, OrgId, SpaceId};
 use gristmill_fetch::FetchError;
 use gristmill_store::{Cursor, Page};
 use serde::{Serialize, de::DeserializeOwned};
@@ -36,7 +36,7 @@ macro_rules! named {
 
 named! {
     JobId = "job", DocumentId = "document", FeedId = "feed", ArticleId = "article",
-    OrgId = "organization", KeyId = "key", BatchId = "batch",
+    OrgId = "organization", KeyId = "key", BatchId = "batch", SpaceId = "embedding space",
 }
 
 /// The id in the path. A text that is no such id names nothing, so it answers as an id that nothing has.

@@ -180,6 +180,14 @@ pub enum ApiError {
     /// A name that must be unique is not.
     #[error("There is an organization called \"{0}\" already.")]
     NameTaken(String),
+    /// Search uses the embedding space, or a job builds it.
+    #[error(
+        "Search uses this embedding space, or a job is building it; let another one take its place, or cancel the job."
+    )]
+    SpaceInUse,
+    /// The model that the organization's vectors were made with cannot be asked.
+    #[error("The embedding model \"{0}\" is not configured any more; make another space by POST /v1/embedding-spaces.")]
+    ModelNotConfigured(String),
     /// The first request with the idempotency key has not ended.
     #[error("A request with this Idempotency-Key is being answered; send it again in a second.")]
     InFlight,
@@ -237,6 +245,8 @@ impl ApiError {
             Self::TooManyLimits(_) => ProblemType::TooManyLimits,
             Self::NotReady(_) => ProblemType::NotReady,
             Self::NameTaken(_) => ProblemType::NameTaken,
+            Self::SpaceInUse => ProblemType::SpaceInUse,
+            Self::ModelNotConfigured(_) => ProblemType::ModelNotConfigured,
             Self::InFlight => ProblemType::IdempotencyInFlight,
             Self::KeyReused => ProblemType::IdempotencyKeyReused,
             Self::Files(FilesError::TooLarge { .. }) => ProblemType::TooLarge,

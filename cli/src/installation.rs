@@ -91,7 +91,8 @@ impl Installation {
         let app = App {
             engine: engine.clone(),
             files: services.files,
-            embedder: services.embedder,
+            embedders: services.embedders,
+            reranker: None,
             http: config.http.clone(),
             fetcher: services.fetcher,
             worker: Some(worker.health()),

@@ -14,6 +14,7 @@ mod m20261121_000002_jobs;
 mod m20261121_000003_documents;
 mod m20261121_000004_feeds;
 mod m20261121_000005_flow;
+mod m20261121_000006_search;
 mod m20261121_000007_states;
 mod m20261121_000010_addresses;
 mod tenancy;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_documents::Migration),
             Box::new(m20261121_000004_feeds::Migration),
             Box::new(m20261121_000005_flow::Migration),
+            Box::new(m20261121_000006_search::Migration),
             Box::new(m20261121_000007_states::Migration),
             Box::new(m20261121_000010_addresses::Migration),
         ]

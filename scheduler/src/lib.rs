@@ -5,9 +5,11 @@
 //! | the engine's dispatcher, leading | due jobs' ids go to the delivery |
 //! | the engine's sweeper | jobs of dead workers and lost messages run again |
 //! | [`feeds`] | feeds whose time has come are polled |
+//! | [`postings`] | what ingests appended for keyword search is gathered; spaces that have grown are indexed |
 //! | the engine's pruner | what was over long enough goes |
 
 pub mod feeds;
+pub mod postings;
 
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ pub async fn run(engine: &Engine, lease: Duration, stop: CancellationToken) {
         engine.run_dispatcher(Pace::Lead, stop.clone()),
         engine.run_sweeper(lease, stop.clone()),
         feeds::run(engine, stop.clone()),
+        postings::run(engine, stop.clone()),
     );
 }
 

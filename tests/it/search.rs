@@ -1,7 +1,10 @@
 //! Search, by words, by meaning and by both.
 
+use std::sync::Arc;
+
 use gristmill_tests::{
-    site::{Answer, Site},
+    embedding::ShortFirst,
+    site::{Answer, Models, Parts, Site},
     world::Travel,
 };
 use serde_json::{Value as Json, json};
@@ -129,6 +132,52 @@ async fn filters_narrow() {
     }
     let both = json!({ "query": "hose", "mode": "keyword", "filters": { "tags": ["repair"] } });
     assert_eq!(titles(&site, both).await, ["hose"]);
+
+    // What is said of a document later counts from then on.
+    let named = site.admin.list("/v1/documents?category=barges").await[0]["id"].clone();
+    assert_eq!(by(json!({ "document_ids": [named] })).await, ["barges"]);
+    assert!(by(json!({ "document_ids": [named], "category": "leaks" })).await.is_empty());
+    let text = "The hose of the third plansifter still leaks, and nobody on the floor has ordered a new one.";
+    let body = json!({ "source": { "type": "text", "text": text }, "tags": ["urgent"], "category": "repairs" });
+    site.admin.post("/v1/documents", &body).await.is(200);
+    assert_eq!(by(json!({ "tags": ["urgent"] })).await, ["leaks"]);
+    assert_eq!(by(json!({ "tags": ["air"] })).await, ["hose"]);
+    assert!(by(json!({ "category": "leaks" })).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_weights_of_a_request_say_what_each_way_counts() {
+    let site = library().await;
+    let by = async |keyword: f64, semantic: f64| {
+        let weights = json!({ "keyword": keyword, "semantic": semantic });
+        titles(&site, json!({ "query": "split", "mode": "hybrid", "weights": weights })).await
+    };
+    assert_eq!(by(1.0, 0.0).await, ["hose"]);
+    assert_eq!(by(0.0, 1.0).await.len(), 3);
+    assert_eq!(by(1.0, 1.0).await[0], "hose");
+}
+
+#[tokio::test]
+async fn a_reranker_puts_the_candidates_in_order_where_it_is_asked_to() {
+    let models = Models { embedders: None, reranker: Some(Arc::new(ShortFirst)) };
+    let site = Site::asking(Travel::Memory, Parts::All, &[], models).await;
+    for text in
+        ["Wheat, wheat and wheat again, all of it ground twice.", "Wheat is ground here, and rye.", "Some wheat."]
+    {
+        site.admin.text(text, json!({ "title": text })).await;
+    }
+    let ask = async |rerank: bool| {
+        let body = json!({ "query": "wheat ground", "mode": "keyword", "rerank": rerank });
+        site.admin.post("/v1/search", &body).await.is(200).json
+    };
+    let (plain, reranked) = (ask(false).await, ask(true).await);
+    assert_eq!((&plain["reranked_by"], &reranked["reranked_by"]), (&Json::Null, &json!("test/short-first")));
+    let first = |found: &Json| found["results"][0]["title"].as_str().unwrap().to_owned();
+    assert_eq!(first(&reranked), "Some wheat.");
+    assert_ne!(first(&plain), "Some wheat.");
+    let scores: Vec<f64> =
+        reranked["results"].as_array().unwrap().iter().map(|hit| hit["score"].as_f64().unwrap()).collect();
+    assert!(scores.len() == 3 && scores.is_sorted_by(|one, other| one > other), "{scores:?}");
 }
 
 on_both! {
@@ -162,6 +211,9 @@ async fn a_search_for_nothing_is_refused() {
         (json!({ "query": "x", "mode": "psychic" }), "/mode"),
         (json!({ "query": "x", "filters": { "colour": "red" } }), "/filters/colour"),
         (json!({ "query": "x", "filters": { "source": "s3" } }), "/filters/source"),
+        (json!({ "query": "x", "filters": { "document_ids": ["job_1"] } }), "/filters/document_ids/0"),
+        (json!({ "query": "x", "weights": { "keyword": 1, "semantic": -1 } }), "/weights/semantic"),
+        (json!({ "query": "x", "rerank": true }), "/rerank"),
     ] {
         site.admin.post("/v1/search", &body).await.problem_at(400, "invalid-request", pointer);
     }

@@ -33,6 +33,7 @@ async fn calls(site: &Site) -> Vec<(Method, String)> {
 fn body(path: &str) -> Option<Json> {
     match path {
         "/v1/orgs/{id}/keys" => Some(json!({ "name": "mine", "scopes": ["admin"] })),
+        "/v1/orgs/{id}" => Some(json!({ "search_history": false })),
         _ => None,
     }
 }
@@ -51,6 +52,7 @@ async fn belongings(site: &Site, owner: &Client) -> HashMap<&'static str, String
     let document = owner.text(MILL, json!({ "external_id": "plan" })).await;
     let origin = Origin::holding("application/rss+xml", "\"1\"", FEED).await;
     let feed = owner.post("/v1/feeds", &json!({ "url": origin.url })).await.is(201).id();
+    let space = owner.list("/v1/embedding-spaces").await[0]["id"].as_str().unwrap().to_owned();
     let articles = owner.until("/v1/articles", |list| !list["data"].as_array().unwrap().is_empty()).await;
     let article = articles["data"][0]["id"].as_str().unwrap().to_owned();
     let me = owner.get("/v1/me").await.is(200).json;
@@ -66,6 +68,7 @@ async fn belongings(site: &Site, owner: &Client) -> HashMap<&'static str, String
         ("/v1/batches", text(&empty["batch_id"])),
         ("/v1/jobs", busy),
         ("/v1/documents", text(&document["id"])),
+        ("/v1/embedding-spaces", space),
         ("/v1/feeds", feed),
         ("/v1/articles", article),
         ("/v1/keys", text(&me["key"]["id"])),
@@ -107,7 +110,7 @@ on_both! {
         let stranger = site.organization("stranger", &["admin"]).await;
         belongings(&site, &owner).await;
         for client in [&stranger, &site.admin] {
-            for list in ["/v1/jobs", "/v1/batches", "/v1/documents", "/v1/documents?external_id=plan", "/v1/feeds", "/v1/articles"] {
+            for list in ["/v1/jobs", "/v1/batches", "/v1/documents", "/v1/documents?external_id=plan", "/v1/feeds", "/v1/articles", "/v1/embedding-spaces", "/v1/search-history"] {
                 assert!(client.list(list).await.is_empty(), "{list}");
             }
             for mode in ["keyword", "semantic", "hybrid"] {
@@ -185,10 +188,22 @@ async fn a_key_may_do_what_its_scopes_say_and_no_more() {
             }
         };
         let of_job = ["events", "steps"].map(|what| format!("/v1/jobs/{job}/{what}"));
-        let lists = ["jobs", "documents", "feeds", "articles", "batches", "queues", "limits", "task-stats"];
+        let lists = [
+            "jobs",
+            "documents",
+            "feeds",
+            "articles",
+            "batches",
+            "queues",
+            "limits",
+            "task-stats",
+            "search-history",
+            "embedding-spaces",
+        ];
         for path in lists.map(|list| format!("/v1/{list}")).iter().chain(&of_job) {
             check(client.get(path).await, allowed[0], path);
         }
+        check(client.delete("/v1/search-history").await, allowed[3], "search-history");
         check(client.post("/v1/search", &json!({ "query": "mill" })).await, allowed[0], "search");
         let batch = json!({ "jobs": [body] });
         for (path, body) in

@@ -5,7 +5,7 @@ use gristmill_engine::NewJob;
 use gristmill_store::{
     db::{Tx, sql},
     documents::{self, NewDocument, Put},
-    feeds, idempotency, jobs, keys, orgs,
+    feeds, idempotency, jobs, keys, orgs, spaces,
 };
 use gristmill_tests::{
     kinds::Play,
@@ -58,7 +58,12 @@ async fn furnish(world: &World) {
     let answer = idempotency::Answer { status: 202, location: None, body: json!({}) };
     idempotency::keep(&tx, world.org, "key", b"x", &answer).await.unwrap();
     let source = json!({ "type": "url", "url": "https://example.org/plans" });
-    let document = NewDocument { title: Some("Secret plans".into()), source, ..NewDocument::default() };
+    let document = NewDocument {
+        title: Some("Secret plans".into()),
+        tags: vec!["secret".into()],
+        source,
+        ..NewDocument::default()
+    };
     let Put::Made { document, version } = documents::put(&tx, &document, job.id).await.unwrap() else { panic!() };
     world.engine.submit(&tx, job).await.unwrap();
     let chunk = gristmill_store::chunks::NewChunk {
@@ -73,9 +78,9 @@ async fn furnish(world: &World) {
         hash: [0; 32],
         embedding: vec![1.0; 512],
     };
-    gristmill_store::chunks::insert(&tx, document, version, "local/hashed-ngrams-512", Some("en"), &[chunk])
-        .await
-        .unwrap();
+    let kind = spaces::Kind { model: "test".into(), dimensions: 512, chunker: 1 };
+    let space = spaces::current_or_first(&tx, &kind).await.unwrap().id;
+    gristmill_store::chunks::insert(&tx, document, version, space, Some("en"), &[chunk]).await.unwrap();
     let feed = feeds::create(&tx, "https://example.org/feed").await.unwrap().unwrap();
     let article = gristmill_store::articles::NewArticle {
         feed_id: feed.id,
@@ -96,6 +101,11 @@ async fn furnish(world: &World) {
         "job_batches (org_id, id, total) VALUES ($1, $1, 1)",
         "job_ends (org_id, job_id, state, change) VALUES ($1, $1, 'failed', 1)",
         "job_steps (org_id, job_id, name, attempt, output, started_at, finished_at) VALUES ($1, $1, 'pay', 1, '{}', now(), now())",
+        "posting_removals (org_id, number, config, terms) VALUES ($1, 0, 'english', '{secret}')",
+        "embedding_cache (org_id, model, dimensions, text_hash, embedding) VALUES ($1, 'test', 1, '', '[1]')",
+        "embedding_uses (org_id, text_hash, document_id) SELECT $1, '', id FROM documents",
+        "search_history (org_id, id, query, mode, hits, took_ms) VALUES ($1, $1, 'plans', 'keyword', 1, 1)",
+        "erasures (org_id, id, document_id) VALUES ($1, $1, $1)",
         "job_counts (org_id, minute, queue, kind) VALUES ($1, now(), 'ingest', 'test.play')",
     ] {
         tx.execute(sql(&format!("INSERT INTO {row}"), [tx.org().into()])).await.unwrap();

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
 
 pub mod database;
+pub mod embedding;
 pub mod faults;
 pub mod kinds;
 pub mod site;

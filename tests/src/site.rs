@@ -5,14 +5,20 @@ mod origin;
 mod stream;
 
 use std::{
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
+use gristmill_ai::{Embedders, Reranker};
 use gristmill_api::App;
-use gristmill_core::{config::Config, secret::Secret};
+use gristmill_core::{
+    config::Config,
+    ids::{DocumentId, VersionId},
+    secret::Secret,
+};
 use gristmill_engine::Engine;
 use gristmill_extractor::Extractor;
 use gristmill_process::{connect, recorder};
@@ -51,6 +57,23 @@ pub struct Site {
     folder: TempDir,
     stop: CancellationToken,
     api: Mutex<Option<JoinHandle<()>>>,
+    models: Models,
+}
+
+/// The models of a site.
+#[derive(Clone, Default)]
+pub struct Models {
+    /// Those that embed; as they are by themselves if not set.
+    pub embedders: Option<Embedders>,
+    /// The one that puts results in order.
+    pub reranker: Option<Arc<dyn Reranker>>,
+}
+
+impl fmt::Debug for Models {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reranker = self.reranker.as_ref().map(|reranker| reranker.model());
+        f.debug_struct("Models").field("embedders", &self.embedders).field("reranker", &reranker).finish()
+    }
 }
 
 /// Which parts of a Gristmill run.
@@ -70,6 +93,11 @@ impl Site {
 
     /// These parts, with `settings` by the names of their environment variables.
     pub async fn with(travel: Travel, parts: Parts, settings: &[(&str, &str)]) -> Self {
+        Self::asking(travel, parts, settings, Models::default()).await
+    }
+
+    /// The same with other models than would be asked by themselves.
+    pub async fn asking(travel: Travel, parts: Parts, settings: &[(&str, &str)], models: Models) -> Self {
         let _already_set = tracing_subscriber::fmt().with_env_filter("info,sqlx=off").with_test_writer().try_init();
         let metrics = recorder::handle();
         let database = database::fresh().await;
@@ -78,14 +106,16 @@ impl Site {
         let engine = connect::engine(&config, &database).await.unwrap();
         let key = furnish(&engine).await;
         let files = connect::files(&config.storage).await.unwrap();
-        let services = Services::new(&config, files, extractor(&config)).unwrap();
+        let mut services = Services::new(&config, files, extractor(&config)).unwrap();
+        services.embedders = models.embedders.clone().unwrap_or(services.embedders);
         let worker = gristmill_worker::worker(engine.clone(), services.clone(), &config.worker);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = App {
             engine: engine.clone(),
             files: services.files,
-            embedder: services.embedder,
+            embedders: services.embedders,
+            reranker: models.reranker.clone(),
             http: config.http.clone(),
             fetcher: services.fetcher,
             worker: (parts == Parts::All).then(|| worker.health()),
@@ -95,7 +125,7 @@ impl Site {
         let router = gristmill_api::router(app).unwrap();
         let serving = tokio::spawn(gristmill_api::serve(listener, router, stop.clone()));
         let api = Mutex::new(Some(serving));
-        let site = Self { admin: Client::new(address, key), engine, database, config, folder, stop, api };
+        let site = Self { admin: Client::new(address, key), engine, database, config, folder, stop, api, models };
         site.schedule();
         if parts == Parts::All {
             tokio::spawn(worker.run(site.stop.clone()));
@@ -112,7 +142,8 @@ impl Site {
     /// Starts a worker, for a site that was started without.
     pub async fn work(&self) {
         let files = connect::files(&self.config.storage).await.unwrap();
-        let services = Services::new(&self.config, files, extractor(&self.config)).unwrap();
+        let mut services = Services::new(&self.config, files, extractor(&self.config)).unwrap();
+        services.embedders = self.models.embedders.clone().unwrap_or(services.embedders);
         let worker = gristmill_worker::worker(self.engine.clone(), services, &self.config.worker);
         tokio::spawn(worker.run(self.stop.clone()));
     }
@@ -179,6 +210,14 @@ impl Site {
         let tx = self.engine.db().system().await.unwrap();
         let row: Option<Row> = tx.one(sql(&format!("SELECT count(*) AS rows FROM {what}"), [])).await.unwrap();
         row.unwrap().rows
+    }
+
+    /// The UUID in a document's or a version's id, as the database writes it.
+    pub fn uuid(&self, id: &str) -> String {
+        match id.split_once('_') {
+            Some(("doc", _)) => id.parse::<DocumentId>().unwrap().uuid().to_string(),
+            _ => id.parse::<VersionId>().unwrap().uuid().to_string(),
+        }
     }
 
     /// Runs SQL as the system, for setting a scene that no public way leads to.

@@ -2,6 +2,7 @@
 //!
 //! To add a kind, copy a file of [`jobs`], change it, and add a line to the list in `jobs/mod.rs`.
 
+mod embedding;
 pub mod jobs;
 mod services;
 

@@ -1,8 +1,8 @@
 //! What jobs use besides the database.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
-use gristmill_ai::Embedder;
+use gristmill_ai::Embedders;
 use gristmill_core::config::Config;
 use gristmill_extractor::Extractor;
 use gristmill_fetch::Fetcher;
@@ -18,13 +18,13 @@ pub struct Services {
     pub extractor: Extractor,
     /// Other people's servers.
     pub fetcher: Fetcher,
-    /// The model that embeds.
-    pub embedder: Arc<dyn Embedder>,
+    /// The models that embed.
+    pub embedders: Embedders,
 }
 
 impl fmt::Debug for Services {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Services").field("embedder", &self.embedder.model()).finish_non_exhaustive()
+        f.debug_struct("Services").field("embedders", &self.embedders).finish_non_exhaustive()
     }
 }
 
@@ -34,7 +34,7 @@ impl Services {
     /// # Errors
     /// When a configured network is none, the HTTP client cannot be set up, or the embedding model cannot be used.
     pub fn new(config: &Config, files: Files, extractor: Extractor) -> Result<Self, StartError> {
-        let (fetcher, embedder) = (connect::fetcher(&config.fetch)?, connect::embedder(&config.ai)?);
-        Ok(Self { files, extractor, fetcher, embedder })
+        let (fetcher, embedders) = (connect::fetcher(&config.fetch)?, connect::embedders(&config.ai)?);
+        Ok(Self { files, extractor, fetcher, embedders })
     }
 }

@@ -34,6 +34,8 @@ problem_types! {
     DuplicateJob           409 "duplicate-job"            false "A job with the same unique key is not over";
     NameTaken              409 "name-taken"               false "The name is taken";
     TooManyLimits          409 "too-many-limits"          false "There are too many limits already";
+    SpaceInUse             409 "space-in-use"             false "The embedding space is in use";
+    ModelNotConfigured     409 "model-not-configured"     false "The model is not configured any more";
     IdempotencyInFlight    409 "idempotency-in-flight"    true  "The first request with this key has not ended";
     TooLarge               413 "too-large"                false "The body is too large";
     UnsupportedMedia       415 "unsupported-media"        false "The content type is not accepted";

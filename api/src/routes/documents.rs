@@ -34,6 +34,8 @@ use crate::{
 
 /// The kind of job that erases files.
 const ERASE: &str = "file.erase";
+/// The kind of job that erases what is left of documents.
+const ERASE_TRACES: &str = "document.erase";
 
 /// A document with the version that was made last.
 #[derive(Debug, Serialize, ToSchema)]
@@ -199,8 +201,8 @@ pub(crate) async fn show(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DeleteQuery {
-    /// Erase it for good, with its versions, chunks and files; needs the scope `admin`. It may have been deleted
-    /// before.
+    /// Erase it for good, with its versions, passages and vectors at once, and soon its files, its words in the index of
+    /// search, and the jobs that were about it; needs the scope `admin`. It may have been deleted before.
     #[serde(default)]
     purge: bool,
 }
@@ -227,6 +229,9 @@ pub(crate) async fn delete(
                 NewJob { request_id: Some(request_id.0.clone()), ..NewJob::new(ERASE, json!({ "sha256": sha256 })) };
             create::ours(ERASE, app.engine.submit(&tx, job).await)?;
         }
+        let args = json!({ "erasure": erasure::note(&tx, id).await? });
+        let job = NewJob { request_id: Some(request_id.0.clone()), ..NewJob::new(ERASE_TRACES, args) };
+        create::ours(ERASE_TRACES, app.engine.submit(&tx, job).await)?;
     } else if !documents::delete(&tx, id).await? {
         return Err(ApiError::NotFound("document"));
     }

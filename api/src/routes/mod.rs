@@ -4,6 +4,7 @@ pub mod articles;
 pub mod batches;
 pub mod bulk_actions;
 pub mod documents;
+pub mod embedding_spaces;
 pub mod events;
 pub mod feeds;
 pub mod job_events;
@@ -17,6 +18,7 @@ pub mod me;
 pub mod orgs;
 pub mod queues;
 pub mod search;
+pub mod search_history;
 pub mod service;
 pub mod task_stats;
 
@@ -54,12 +56,17 @@ pub(crate) fn all() -> OpenApiRouter<Shared> {
         .routes(routes!(documents::content::text))
         .routes(routes!(documents::content::file))
         .routes(routes!(search::search))
+        .routes(routes!(search_history::list, search_history::erase))
+        .routes(routes!(embedding_spaces::create, embedding_spaces::list))
+        .routes(routes!(embedding_spaces::show, embedding_spaces::delete))
+        .verb(routes!(embedding_spaces::activate))
         .routes(routes!(feeds::create, feeds::list))
         .routes(routes!(feeds::show, feeds::delete))
         .verb(routes!(feeds::poll))
         .routes(routes!(articles::list))
         .routes(routes!(articles::show))
         .routes(routes!(orgs::create))
+        .routes(routes!(orgs::change))
         .routes(routes!(orgs::create_key))
         .routes(routes!(orgs::revoke_key))
         .routes(routes!(me::show))

@@ -1,6 +1,7 @@
 //! `/v1/orgs` and `/v1/keys`: organizations and their API keys.
 
 use axum::{
+    Json,
     extract::State,
     http::StatusCode,
     response::{IntoResponse as _, Response},
@@ -10,6 +11,7 @@ use gristmill_core::ids::{KeyId, OrgId};
 use gristmill_store::{
     keys::{self, Scope},
     orgs::{self, Org},
+    search_history,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -32,13 +34,15 @@ pub struct OrgBody {
     pub id: OrgId,
     /// Its name, unique in the installation.
     pub name: String,
+    /// Whether what is searched for is kept; see `/v1/search-history`.
+    pub search_history: bool,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
 
 impl From<Org> for OrgBody {
-    fn from(Org { id, name, created_at }: Org) -> Self {
-        Self { id, name, created_at }
+    fn from(Org { id, name, search_history, created_at }: Org) -> Self {
+        Self { id, name, search_history, created_at }
     }
 }
 
@@ -49,6 +53,14 @@ pub struct OrgRequest {
     /// Its name, unique in the installation.
     #[schema(min_length = 1, max_length = 200)]
     name: String,
+}
+
+/// What is to change of an organization; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrgChange {
+    /// Whether what is searched for is kept. Forbidding it erases what was kept.
+    search_history: Option<bool>,
 }
 
 /// A key to be.
@@ -105,6 +117,29 @@ pub(crate) async fn create(
     .await?;
     tx.commit().await?;
     Ok(done.into_response())
+}
+
+/// Change an organization. Needs an admin key of the same organization, or of the organization `default`.
+#[utoipa::path(patch, path = "/v1/orgs/{id}", tag = "Organizations", request_body = OrgChange,
+    params(("id" = String, Path, description = "The organization's id")),
+    responses((status = 200, description = "As it is now", body = OrgBody)))]
+pub(crate) async fn change(
+    caller: Caller<Admin>,
+    State(app): State<Shared>,
+    Id(org): Id<OrgId>,
+    body: JsonBody<OrgChange>,
+) -> Result<Json<OrgBody>, ApiError> {
+    if org != caller.org && !caller.runs_installation(&app).await? {
+        return Err(ApiError::NotFound("organization"));
+    }
+    let OrgChange { search_history } = body.value;
+    let tx = app.engine.db().org(org).await?;
+    if let Some(allowed) = search_history {
+        search_history::allow(&tx, allowed).await?;
+    }
+    let changed = orgs::own(&tx).await?.ok_or(ApiError::NotFound("organization"))?;
+    tx.commit().await?;
+    Ok(Json(changed.into()))
 }
 
 /// Make an API key. Needs an admin key of the same organization, or of the organization `default`.

@@ -1,17 +1,28 @@
 //! `/v1/search`: finding passages by words, by meaning, or by both.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Instant,
-};
+mod highlights;
+mod rank;
+
+use std::{collections::HashMap, time::Instant};
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
-use gristmill_core::ids::{ArticleId, ChunkId, DocumentId};
-use gristmill_store::search::{self, Filters, Hit, MARK_END, MARK_START};
+use gristmill_ai::{AiError, Embedder, Reranker};
+use gristmill_core::ids::{ArticleId, ChunkId, DocumentId, OrgId};
+use gristmill_store::{
+    OrgTx, StoreError,
+    search::{self, Filters, Found, Hit},
+    search_history,
+    spaces::{self, Space},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::highlights::Range;
+use self::{
+    highlights::highlights,
+    rank::{Ranked, fuse, in_order},
+};
 use crate::{
     app::Shared,
     auth::{Caller, Read},
@@ -20,11 +31,12 @@ use crate::{
     problem::ApiError,
 };
 
-/// Reciprocal rank fusion's constant: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and
-/// individual Rank Learning Methods" (SIGIR 2009).
-const K: f64 = 60.0;
 /// The most results.
 const MOST: usize = 100;
+/// The most documents that a search can be narrowed to by their ids.
+const MOST_DOCUMENTS: usize = 1_000;
+/// Candidates that a reranker is asked about, at least.
+const RERANKED: usize = 50;
 
 /// What is searched for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -42,6 +54,23 @@ pub struct SearchRequest {
     /// What results must satisfy.
     #[serde(default)]
     filters: SearchFilters,
+    /// What each of the two ways counts in hybrid mode. If not given, what is right for the embedding model in use.
+    weights: Option<Weights>,
+    /// Let a model that reads each of the best candidates with the query put them in order, where one is configured.
+    #[serde(default)]
+    rerank: bool,
+}
+
+/// What each way of searching counts.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Searching by words, 0 to 10.
+    #[schema(minimum = 0, maximum = 10)]
+    keyword: f64,
+    /// Searching by meaning, 0 to 10.
+    #[schema(minimum = 0, maximum = 10)]
+    semantic: f64,
 }
 
 /// How to search.
@@ -55,6 +84,16 @@ pub enum Mode {
     Semantic,
     /// By words.
     Keyword,
+}
+
+impl Mode {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Hybrid => "hybrid",
+            Self::Semantic => "semantic",
+            Self::Keyword => "keyword",
+        }
+    }
 }
 
 /// What results must satisfy; what is not given does not narrow.
@@ -72,6 +111,10 @@ pub struct SearchFilters {
     source: Option<SourceType>,
     /// Published (articles) or handed in (documents) at this time or later.
     published_after: Option<DateTime<Utc>>,
+    /// One of these documents; at most 1,000.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    document_ids: Vec<DocumentId>,
 }
 
 /// A kind of source.
@@ -106,6 +149,8 @@ pub struct SearchBody {
     pub results: Vec<ResultBody>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
+    /// The model that put the results in order, where one was asked to.
+    pub reranked_by: Option<String>,
 }
 
 /// A passage that was found.
@@ -130,102 +175,194 @@ pub struct ResultBody {
     pub heading_path: Vec<String>,
     /// The page it begins on.
     pub page: Option<i32>,
-    /// The sum of 1 / (60 + rank) over the lists it was found in. Compares results of one search, not of several.
+    /// The sum of weight / (60 + rank) over the lists it was found in, or what the reranker gave it. Compares results of one
+    /// search, not of several.
     pub score: f64,
 }
 
-/// A range of characters, counted in Unicode scalar values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Range {
-    /// The first.
-    pub start: usize,
-    /// The one after the last.
-    pub end: usize,
-}
-
 /// Find passages of documents and articles.
+///
+/// By words is BM25: passages with more and rarer words of the query come first; phrases in quotes must be there as they
+/// stand, `-not` words must not. By meaning compares embeddings. Hybrid joins both.
 #[utoipa::path(post, path = "/v1/search", tag = "Search", request_body = SearchRequest,
-    responses((status = 200, description = "What was found, best first", body = SearchBody)))]
+    responses((status = 200, description = "What was found, best first", body = SearchBody),
+              (status = 409, description = "`model-not-configured`: search by meaning cannot be had")))]
 pub(crate) async fn search(
     caller: Caller<Read>,
     State(app): State<Shared>,
     body: JsonBody<SearchRequest>,
 ) -> Result<Json<SearchBody>, ApiError> {
     let started = Instant::now();
-    let SearchRequest { query, mode, limit, filters } = body.value;
-    let limit = limit.unwrap_or(10);
-    if !(1..=MOST).contains(&limit) {
-        return Err(ApiError::field("/limit", format!("is 1 to {MOST}")));
-    }
-    if query.trim().is_empty() {
-        return Err(ApiError::field("/query", "has at least one word"));
-    }
-    params::length("/query", Some(&query), 2_000)?;
-    let filters = filters.check()?;
-    // The model is asked before a connection is taken.
-    let embedding = match mode {
-        Mode::Keyword => None,
-        Mode::Hybrid | Mode::Semantic => app.embedder.embed(std::slice::from_ref(&query)).await?.pop(),
+    let (query, mode) = (body.value.query.clone(), body.value.mode);
+    let asked = Asked::check(body.value, &app)?;
+    let vectors = asked.vectors(&app, caller.org).await?;
+    let tx = app.engine.db().org_reading(caller.org).await?;
+    let mut ranked = asked.ranked(&tx, vectors.as_ref()).await?;
+    let (tx, reranked_by) = match asked.reranker.clone() {
+        Some(reranker) => {
+            (asked.rerank(&app, tx, reranker.as_ref(), &mut ranked).await?, Some(reranker.model().to_owned()))
+        }
+        None => (tx, None),
     };
-    let depth = i64::try_from((limit * 5).max(50)).unwrap_or(i64::MAX);
-    let tx = app.engine.db().org(caller.org).await?;
-    let mut lists = Vec::with_capacity(2);
-    if mode != Mode::Semantic {
-        lists.push(search::by_words(&tx, &query, &filters, depth).await?);
-    }
-    if let Some(embedding) = embedding {
-        lists.push(search::by_meaning(&tx, app.embedder.model(), &embedding, &filters, depth).await?);
-    }
-    let ranked = fuse(&lists);
-    let ids: Vec<ChunkId> = ranked.iter().map(|(id, _)| *id).collect();
-    let mut ranked = in_order(ranked, search::documents_of(&tx, &ids).await?);
-    // Marking words is dear: only what is shown is marked.
-    ranked.truncate(limit);
-    let ids: Vec<ChunkId> = ranked.iter().map(|(id, _)| *id).collect();
-    let mut hits: HashMap<ChunkId, Hit> =
-        search::hits(&tx, &query, &ids).await?.into_iter().map(|hit| (hit.chunk_id, hit)).collect();
+    let results = asked.shown(&tx, in_order(ranked)).await?;
     tx.commit().await?;
-    let results = ranked.into_iter().filter_map(|(id, score)| Some(shown(hits.remove(&id)?, score))).collect();
-    Ok(Json(SearchBody { results, took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) }))
+    let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    // A search that was answered is not undone by its history.
+    if let Err(error) = keep(&app, caller.org, &query, mode, results.len(), took_ms).await {
+        tracing::warn!(%error, "a search could not be kept in the history");
+    }
+    Ok(Json(SearchBody { results, took_ms, reranked_by }))
+}
+
+async fn keep(app: &Shared, org: OrgId, query: &str, mode: Mode, hits: usize, took_ms: u64) -> Result<(), StoreError> {
+    let tx = app.engine.db().org(org).await?;
+    search_history::keep(&tx, query, mode.name(), hits, took_ms).await?;
+    tx.commit().await
+}
+
+/// A search that makes sense.
+struct Asked {
+    query: String,
+    mode: Mode,
+    limit: usize,
+    filters: Filters,
+    weights: Option<Weights>,
+    reranker: Option<std::sync::Arc<dyn Reranker>>,
+}
+
+/// What search by meaning needs.
+struct Vectors {
+    space: Space,
+    embedding: Vec<f32>,
+    /// What the model's ranking counts.
+    weight: f64,
+}
+
+impl Asked {
+    fn check(request: SearchRequest, app: &Shared) -> Result<Self, ApiError> {
+        let SearchRequest { query, mode, limit, filters, weights, rerank } = request;
+        let limit = limit.unwrap_or(10);
+        if !(1..=MOST).contains(&limit) {
+            return Err(ApiError::field("/limit", format!("is 1 to {MOST}")));
+        }
+        if query.trim().is_empty() {
+            return Err(ApiError::field("/query", "has at least one word"));
+        }
+        params::length("/query", Some(&query), 2_000)?;
+        if let Some(Weights { keyword, semantic }) = weights {
+            for (pointer, weight) in [("/weights/keyword", keyword), ("/weights/semantic", semantic)] {
+                if !(0.0..=10.0).contains(&weight) {
+                    return Err(ApiError::field(pointer, "is 0 to 10"));
+                }
+            }
+        }
+        let reranker = rerank.then(|| app.reranker.clone());
+        if let Some(None) = reranker {
+            return Err(ApiError::field("/rerank", "no reranking model is configured"));
+        }
+        Ok(Self { query, mode, limit, filters: filters.check()?, weights, reranker: reranker.flatten() })
+    }
+
+    /// The query's vector in the organization's space; the model is asked while no connection is held. `None` where there
+    /// is nothing to compare it with, or words alone will have to do.
+    async fn vectors(&self, app: &Shared, org: OrgId) -> Result<Option<Vectors>, ApiError> {
+        if self.mode == Mode::Keyword {
+            return Ok(None);
+        }
+        let tx = app.engine.db().org_reading(org).await?;
+        let space = spaces::current(&tx).await?;
+        tx.commit().await?;
+        let Some(space) = space else { return Ok(None) };
+        let Some(embedder) = app.embedders.get(&space.model) else {
+            return match self.mode {
+                Mode::Semantic => Err(ApiError::ModelNotConfigured(space.model)),
+                _ => Ok(None),
+            };
+        };
+        let embedding = embed(embedder.as_ref(), &self.query).await?;
+        Ok(Some(Vectors { space, embedding, weight: embedder.weight() }))
+    }
+
+    /// What each way finds, joined.
+    async fn ranked(&self, tx: &OrgTx, vectors: Option<&Vectors>) -> Result<Vec<Ranked>, ApiError> {
+        let depth = (self.limit * 5).max(50);
+        let narrowed = self.filters.narrow(tx).await?;
+        let mut lists: Vec<(f64, Vec<Found>)> = Vec::with_capacity(2);
+        if self.mode != Mode::Semantic {
+            let found = search::by_words(tx, &self.query, &self.filters, &narrowed, depth).await?;
+            lists.push((self.weights.map_or(1.0, |weights| weights.keyword), found));
+        }
+        if let Some(Vectors { space, embedding, weight }) = vectors {
+            let found = search::by_meaning(tx, space, embedding, &self.filters, &narrowed, depth).await?;
+            lists.push((self.weights.map_or(*weight, |weights| weights.semantic), found));
+        }
+        if self.mode != Mode::Hybrid {
+            // A list alone is its own measure.
+            lists.iter_mut().for_each(|(weight, _)| *weight = 1.0);
+        }
+        Ok(fuse(&lists))
+    }
+
+    /// Lets `reranker` put the best in order, while no connection is held.
+    async fn rerank(
+        &self,
+        app: &Shared,
+        tx: OrgTx,
+        reranker: &dyn Reranker,
+        ranked: &mut Vec<Ranked>,
+    ) -> Result<OrgTx, ApiError> {
+        ranked.truncate(self.limit.max(RERANKED));
+        let ids: Vec<ChunkId> = ranked.iter().map(|ranked| ranked.id).collect();
+        let org = tx.org();
+        let mut texts: HashMap<ChunkId, String> = search::texts(&tx, &ids).await?.into_iter().collect();
+        tx.commit().await?;
+        ranked.retain(|ranked| texts.contains_key(&ranked.id));
+        let texts: Vec<String> = ranked.iter().filter_map(|ranked| texts.remove(&ranked.id)).collect();
+        let scores = reranker.rerank(&self.query, &texts).await?;
+        if scores.len() != texts.len() {
+            let (expected, found) = (format!("{} scores", texts.len()), format!("{} scores", scores.len()));
+            return Err(AiError::Unexpected { model: reranker.model().to_owned(), expected, found }.into());
+        }
+        for (ranked, score) in ranked.iter_mut().zip(scores) {
+            ranked.score = f64::from(score);
+        }
+        ranked.sort_by(|one, other| other.score.total_cmp(&one.score));
+        Ok(app.engine.db().org_reading(org).await?)
+    }
+
+    /// What is shown. Marking words is dear: only what is shown is marked.
+    async fn shown(&self, tx: &OrgTx, mut ranked: Vec<Ranked>) -> Result<Vec<ResultBody>, ApiError> {
+        ranked.truncate(self.limit);
+        let ids: Vec<ChunkId> = ranked.iter().map(|ranked| ranked.id).collect();
+        let hits = search::hits(tx, &self.query, &ids).await?;
+        let mut hits: HashMap<ChunkId, Hit> = hits.into_iter().map(|hit| (hit.chunk_id, hit)).collect();
+        Ok(ranked.into_iter().filter_map(|ranked| Some(shown(hits.remove(&ranked.id)?, ranked.score))).collect())
+    }
+}
+
+async fn embed(embedder: &dyn Embedder, query: &str) -> Result<Vec<f32>, ApiError> {
+    let vectors = embedder.embed(&[query.to_owned()]).await?;
+    vectors.into_iter().next().ok_or_else(|| {
+        let model = embedder.model().to_owned();
+        AiError::Unexpected { model, expected: "1 vector".to_owned(), found: "none".to_owned() }.into()
+    })
 }
 
 impl SearchFilters {
     fn check(self) -> Result<Filters, ApiError> {
         params::labels("/filters/tags", &self.tags)?;
+        if self.document_ids.len() > MOST_DOCUMENTS {
+            return Err(ApiError::field("/filters/document_ids", format!("has at most {MOST_DOCUMENTS} ids")));
+        }
         Ok(Filters {
             tags: self.tags,
             category: self.category,
             engagement: self.engagement,
             source: self.source.map(|source| source.name().to_owned()),
             published_after: params::plausible("/filters/published_after", self.published_after)?,
+            document_ids: self.document_ids,
         })
     }
-}
-
-/// Joins ranked lists by reciprocal rank fusion, best first; equals in the order of their ids, so that a search
-/// repeated shows the same.
-fn fuse(lists: &[Vec<ChunkId>]) -> Vec<(ChunkId, f64)> {
-    let mut scores: HashMap<ChunkId, f64> = HashMap::new();
-    for list in lists {
-        let mut rank = K;
-        for id in list {
-            rank += 1.0;
-            *scores.entry(*id).or_default() += 1.0 / rank;
-        }
-    }
-    let mut ranked: Vec<_> = scores.into_iter().collect();
-    ranked.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
-    ranked
-}
-
-/// The same with the best passage of each document first.
-fn in_order(ranked: Vec<(ChunkId, f64)>, documents: Vec<(ChunkId, DocumentId)>) -> Vec<(ChunkId, f64)> {
-    let documents: HashMap<ChunkId, DocumentId> = documents.into_iter().collect();
-    let mut seen = HashSet::new();
-    let (mut first, further): (Vec<_>, Vec<_>) =
-        ranked.into_iter().partition(|(id, _)| documents.get(id).is_some_and(|document| seen.insert(*document)));
-    first.extend(further);
-    first
 }
 
 fn shown(hit: Hit, score: f64) -> ResultBody {
@@ -240,60 +377,5 @@ fn shown(hit: Hit, score: f64) -> ResultBody {
         heading_path: hit.heading_path,
         page: hit.page,
         score,
-    }
-}
-
-/// Where `marked` has marks that `text` has not. None where the two differ in more than that.
-fn highlights(text: &str, marked: &str) -> Vec<Range> {
-    let (mut ranges, mut open, mut place) = (Vec::new(), None, 0);
-    let mut letters = text.chars().peekable();
-    for letter in marked.chars() {
-        // Walking both at once tells our marks from characters of the text that happen to be the same.
-        if letters.peek() == Some(&letter) {
-            letters.next();
-            place += 1;
-        } else if letter == MARK_START {
-            open = Some(place);
-        } else if letter == MARK_END {
-            ranges.extend(open.take().map(|start| Range { start, end: place }));
-        } else {
-            return Vec::new();
-        }
-    }
-    if letters.next().is_none() { ranges } else { Vec::new() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Range, fuse, highlights, in_order};
-    use gristmill_core::ids::{ChunkId, DocumentId};
-
-    #[test]
-    fn what_both_lists_have_comes_before_what_one_has() {
-        let ids: Vec<ChunkId> = (0..4).map(|_| ChunkId::generate()).collect();
-        let ranked = fuse(&[vec![ids[0], ids[1]], vec![ids[2], ids[1]]]);
-        assert_eq!(ranked[0].0, ids[1]);
-        assert!((ranked[0].1 - 2.0 / 62.0).abs() < 1e-12 && (ranked[1].1 - 1.0 / 61.0).abs() < 1e-12);
-        assert_eq!((ranked[1].0, ranked[2].0, ranked.len()), (ids[0], ids[2], 3));
-    }
-
-    #[test]
-    fn each_document_is_shown_once_before_any_is_shown_twice() {
-        let (one, other) = (DocumentId::generate(), DocumentId::generate());
-        let documents: Vec<_> = [one, one, other].map(|document| (ChunkId::generate(), document)).to_vec();
-        let ids: Vec<ChunkId> = documents.iter().map(|(id, _)| *id).collect();
-        let ranked = ids.iter().copied().zip([0.3, 0.2, 0.1]).collect();
-        let shown: Vec<_> = in_order(ranked, documents).into_iter().map(|(id, _)| id).collect();
-        assert_eq!(shown, [ids[0], ids[2], ids[1]]);
-    }
-
-    #[test]
-    fn marks_become_ranges_of_characters() {
-        assert_eq!(
-            highlights("Öl and oil", "\u{e000}Öl\u{e001} and \u{e000}oil\u{e001}"),
-            [Range { start: 0, end: 2 }, Range { start: 7, end: 10 }]
-        );
-        assert_eq!(highlights("a\u{e000}b", "a\u{e000}\u{e000}b\u{e001}"), [Range { start: 2, end: 3 }]);
-        assert!(highlights("abc", "\u{e000}a\u{e001}bd").is_empty());
     }
 }

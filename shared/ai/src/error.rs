@@ -31,6 +31,16 @@ pub enum AiError {
         /// What the tokenizer said.
         message: String,
     },
+    /// The model answered with something else than was asked for.
+    #[error("the model {model} gave {found} where {expected} was asked for")]
+    Unexpected {
+        /// The model that was asked.
+        model: String,
+        /// What was asked for.
+        expected: String,
+        /// What came.
+        found: String,
+    },
 }
 
 impl AiError {
@@ -41,6 +51,7 @@ impl AiError {
             Self::Interrupted { .. } => "model-interrupted",
             Self::Unusable { .. } => "model-unusable",
             Self::Tokenizer { .. } => "model-tokenizer",
+            Self::Unexpected { .. } => "model-unexpected",
         }
     }
 
@@ -50,7 +61,7 @@ impl AiError {
         match self {
             // A panic would come again with the same input; a cancelled task would not.
             Self::Interrupted { source, .. } => !source.is_panic(),
-            Self::Unusable { .. } | Self::Tokenizer { .. } => false,
+            Self::Unusable { .. } | Self::Tokenizer { .. } | Self::Unexpected { .. } => false,
         }
     }
 }

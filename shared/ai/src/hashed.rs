@@ -64,6 +64,11 @@ impl Embedder for HashedNgrams {
         DIMENSIONS
     }
 
+    /// Measured by `bench/eval/search.py`: what hybrid search can take of this model without losing to BM25 alone.
+    fn weight(&self) -> f64 {
+        0.2
+    }
+
     fn embed<'a>(&'a self, texts: &'a [String]) -> BoxFuture<'a, Result<Vec<Vec<f32>>, AiError>> {
         async move {
             if texts.iter().map(String::len).sum::<usize>() <= INLINE_BYTES {

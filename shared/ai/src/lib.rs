@@ -2,7 +2,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `embed.rs` | [`Embedder`], the edge every embedding model is reached through |
+//! | `embed.rs` | [`Embedder`], the edge every embedding model is reached through; [`Embedders`], those there are |
+//! | `rerank.rs` | [`Reranker`], the edge of models that judge how well texts answer a query |
 //! | `hashed.rs` | [`HashedNgrams`], `local/hashed-ngrams-512` |
 //! | `local/` | [`LocalModel`], `local/<directory>-<dimensions>`: BERT or a static table |
 //! | `summary/` | [`summarise`], `local/extractive` |
@@ -13,11 +14,13 @@ mod embed;
 mod error;
 mod hashed;
 mod local;
+mod rerank;
 mod summary;
 mod words;
 
-pub use embed::Embedder;
+pub use embed::{Batching, Embedder, Embedders};
 pub use error::AiError;
 pub use hashed::HashedNgrams;
 pub use local::LocalModel;
+pub use rerank::Reranker;
 pub use summary::{Summary, SummarySentence, summarise};

@@ -134,6 +134,10 @@ ids! {
     VersionId = "ver";
     /// A chunk of a document version.
     ChunkId = "chk";
+    /// An embedding space: the vectors of an organization's chunks by one model.
+    SpaceId = "spc";
+    /// An entry of the search history.
+    SearchId = "srh";
     /// A feed that is polled.
     FeedId = "feed";
     /// An entry of a feed.

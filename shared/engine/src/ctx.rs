@@ -13,7 +13,7 @@ use gristmill_core::{
     clock,
     ids::{JobId, OrgId},
 };
-use gristmill_store::OrgTx;
+use gristmill_store::{Db, OrgTx};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
@@ -169,6 +169,11 @@ impl<S> Ctx<S> {
     /// When the database cannot be asked.
     pub async fn begin(&self) -> Result<OrgTx, JobError> {
         Ok(self.engine.db().org(self.org()).await?)
+    }
+
+    /// The database, for what is no part of a transaction, such as making an index.
+    pub fn db(&self) -> &Db {
+        self.engine.db()
     }
 
     /// Submits a follow-up job in `tx`, the transaction of [`Ctx::finish`].

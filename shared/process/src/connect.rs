@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use gristmill_ai::{Embedder, HashedNgrams, LocalModel};
+use gristmill_ai::{Embedder, Embedders, HashedNgrams, LocalModel};
 use gristmill_core::{
     config::{AiConfig, Config, DeliveryConfig, DeliveryKind, FetchConfig, StorageConfig},
     secret::Secret,
@@ -167,23 +167,26 @@ pub fn fetcher(config: &FetchConfig) -> Result<Fetcher, StartError> {
     Fetcher::new(config).map_err(|error| StartError::caused("The HTTP client cannot be set up.", error))
 }
 
-/// The model that embeds, as configured.
+/// The models that embed: the one that is configured serves; vectors that hashed n-grams made before can still be searched.
 ///
 /// # Errors
 /// When a directory is configured that holds no model that can be computed here.
-pub fn embedder(config: &AiConfig) -> Result<Arc<dyn Embedder>, StartError> {
-    let embedder: Arc<dyn Embedder> = match &config.local_embedding_model {
+pub fn embedders(config: &AiConfig) -> Result<Embedders, StartError> {
+    let embedders = match &config.local_embedding_model {
         Some(directory) => {
             let sentence = "GRISTMILL_LOCAL_EMBEDDING_MODEL names a directory without a usable model.";
-            Arc::new(LocalModel::open(directory).map_err(|error| StartError::caused(sentence, error))?)
+            let model = LocalModel::open(directory).map_err(|error| StartError::caused(sentence, error))?;
+            let hashed: Arc<dyn Embedder> = Arc::new(HashedNgrams);
+            Embedders::new(Arc::new(model), [hashed])
         }
         None => {
             let advice = "search by meaning finds shared words and spellings only; \
                           GRISTMILL_LOCAL_EMBEDDING_MODEL names a directory with a sentence model";
             tracing::info!(advice, "no embedding model is configured");
-            Arc::new(HashedNgrams)
+            Embedders::new(Arc::new(HashedNgrams), [])
         }
     };
+    let embedder = embedders.serving();
     tracing::info!(model = embedder.model(), dimensions = embedder.dimensions(), "texts are embedded");
-    Ok(embedder)
+    Ok(embedders)
 }

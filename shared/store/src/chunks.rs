@@ -1,12 +1,13 @@
 //! Chunks of documents and their embeddings.
 
-use gristmill_core::ids::{ChunkId, DocumentId, VersionId};
+use gristmill_core::ids::{ChunkId, DocumentId, SpaceId, VersionId};
 use sea_orm::FromQueryResult;
 use serde_json::json;
 
 use crate::{
     db::{OrgTx, Tx, sql},
     error::Result,
+    postings, spaces,
 };
 
 /// Rows per statement. More are slower, not faster: thousands per statement took nine times as long per row.
@@ -60,7 +61,8 @@ pub struct Chunk {
     pub tokens: i32,
 }
 
-/// Keeps the chunks of a version, with embeddings made by `model`. `language` (ISO 639-1) decides how words are stemmed.
+/// Keeps chunks of a version, with embeddings in `space`, and lets keyword search know of them. `language` (ISO 639-1)
+/// decides how words are stemmed.
 ///
 /// # Errors
 /// When the database refuses.
@@ -68,7 +70,7 @@ pub async fn insert(
     tx: &OrgTx,
     document: DocumentId,
     version: VersionId,
-    model: &str,
+    space: SpaceId,
     language: Option<&str>,
     chunks: &[NewChunk],
 ) -> Result<()> {
@@ -78,26 +80,51 @@ pub async fn insert(
         let rows: Vec<_> = batch.iter().zip(&ids).map(|(chunk, id)| row(chunk, *id)).collect();
         tx.execute(sql(
             "INSERT INTO chunks (id, org_id, document_id, version_id, ordinal, text, heading_path, page_first, page_last,
-                 start_char, end_char, tokens, hash, text_config, lexemes)
+                 start_char, end_char, tokens, hash, text_config, lexemes, terms)
              SELECT r.id, $1, $2, $3, r.ordinal, r.text, r.heading_path, r.page_first, r.page_last, r.start_char,
-                 r.end_char, r.tokens, decode(r.hash, 'hex'), $4,
-                 setweight(to_tsvector($4::regconfig, array_to_string(r.heading_path, ' ')), 'B')
-                     || to_tsvector($4::regconfig, r.text)
+                 r.end_char, r.tokens, decode(r.hash, 'hex'), $4, l.lexemes, least(l.terms, 32767)
              FROM jsonb_to_recordset($5) AS r(id uuid, ordinal int, text text, heading_path text[], page_first int,
-                 page_last int, start_char int, end_char int, tokens int, hash text)",
+                      page_last int, start_char int, end_char int, tokens int, hash text)
+                  CROSS JOIN LATERAL (
+                      SELECT setweight(to_tsvector($4::regconfig, array_to_string(r.heading_path, ' ')), 'B')
+                          || to_tsvector($4::regconfig, r.text) AS lexemes OFFSET 0) AS w
+                  CROSS JOIN LATERAL (
+                      SELECT w.lexemes, coalesce(sum(greatest(cardinality(t.positions), 1)), 0) AS terms
+                      FROM unnest(w.lexemes) AS t) AS l",
             [tx.org().into(), document.into(), version.into(), config.into(), serde_json::Value::from(rows).into()],
         ))
         .await?;
-        let embeddings: Vec<String> = batch.iter().map(|chunk| vector_text(&chunk.embedding)).collect();
         let ids: Vec<uuid::Uuid> = ids.into_iter().map(ChunkId::uuid).collect();
-        tx.execute(sql(
-            "INSERT INTO embeddings (chunk_id, org_id, model, embedding)
-             SELECT id, $1, $2, embedding::halfvec FROM unnest($3::uuid[], $4::text[]) AS r(id, embedding)",
-            [tx.org().into(), model.into(), ids.into(), embeddings.into()],
-        ))
-        .await?;
+        postings::add(tx, config, &ids).await?;
+        let embeddings: Vec<&[f32]> = batch.iter().map(|chunk| chunk.embedding.as_slice()).collect();
+        spaces::keep(tx, space, &ids, &embeddings).await?;
     }
     Ok(())
+}
+
+/// Removes what an earlier attempt kept of a version that search does not use yet.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn remove(tx: &OrgTx, version: VersionId) -> Result<()> {
+    let statement = "DELETE FROM chunks WHERE version_id = $1 AND org_id = $2 AND NOT EXISTS (
+        SELECT FROM documents d WHERE d.id = chunks.document_id AND d.current_version_id = $1)";
+    tx.execute(sql(statement, [version.into(), tx.org().into()])).await?;
+    Ok(())
+}
+
+/// How many chunks the version has.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn count(tx: &OrgTx, version: VersionId) -> Result<i64> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        chunks: i64,
+    }
+    let statement = "SELECT count(*) AS chunks FROM chunks WHERE version_id = $1 AND org_id = $2";
+    let row: Option<Row> = tx.one(sql(statement, [version.into(), tx.org().into()])).await?;
+    Ok(row.map_or(0, |row| row.chunks))
 }
 
 /// The chunks of the document's current version from place `from`, in order, at most `limit`.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use gristmill_core::{ids::OrgId, secret::Secret};
 use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, FromQueryResult, SqlxPostgresConnector,
-    Statement, TransactionTrait, Value,
+    AccessMode, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, FromQueryResult,
+    IsolationLevel, SqlxPostgresConnector, Statement, TransactionTrait, Value,
 };
 use sqlx::{
-    Executor as _,
+    AssertSqlSafe, Connection as _, Executor as _, PgConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -23,6 +23,7 @@ pub struct Db {
     pool: DatabaseConnection,
     system: DatabaseConnection,
     max_connections: u32,
+    options: PgConnectOptions,
 }
 
 /// A transaction that sees and touches one organization only. Dropped without [`OrgTx::commit`], it is rolled back.
@@ -80,8 +81,8 @@ impl Db {
         let for_system = (max_connections / 3).clamp(1, 8);
         let for_requests = max_connections.saturating_sub(for_system).max(1);
         let pool = open(options.clone(), for_requests, REQUESTS).await?;
-        let system = open(options, for_system, SYSTEM).await?;
-        let db = Self { pool, system, max_connections };
+        let system = open(options.clone(), for_system, SYSTEM).await?;
+        let db = Self { pool, system, max_connections, options };
         db.refuse_to_pass_walls().await?;
         Ok(db)
     }
@@ -94,6 +95,31 @@ impl Db {
         let tx = self.begin(&self.pool).await?;
         tx.execute_raw(sql(ENTER, [org.uuid().to_string().into()])).await?;
         Ok(OrgTx { tx, org })
+    }
+
+    /// Begins a transaction of organization `org` that changes nothing and sees the data of one moment throughout, however
+    /// many questions it asks.
+    ///
+    /// # Errors
+    /// When no connection is to be had.
+    pub async fn org_reading(&self, org: OrgId) -> Result<OrgTx> {
+        let tx = self.begin_as(&self.pool, Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly)).await?;
+        tx.execute_raw(sql(ENTER, [org.uuid().to_string().into()])).await?;
+        Ok(OrgTx { tx, org })
+    }
+
+    /// Runs statements that define what data there is, such as an index's making, on a connection of their own, outside of
+    /// any transaction, as the role that connects: the one that owns the tables. They may take long.
+    ///
+    /// # Errors
+    /// What the database said to the first that it refused; those before it stay done.
+    pub async fn define(&self, statements: &[&str]) -> Result<()> {
+        let mut connection = PgConnection::connect_with(&self.options).await.map_err(connection_error)?;
+        for statement in statements {
+            let done = connection.execute(AssertSqlSafe((*statement).to_owned())).await;
+            done.map_err(|error| sea_orm::DbErr::Exec(sea_orm::RuntimeErr::SqlxError(error.into())))?;
+        }
+        connection.close().await.map_err(connection_error)
     }
 
     /// Begins a transaction of the system.
@@ -151,13 +177,22 @@ impl Db {
 
     /// Connections that the server closed meanwhile (it restarted, say) show here, each once.
     async fn begin(&self, pool: &DatabaseConnection) -> Result<DatabaseTransaction> {
+        self.begin_as(pool, None, None).await
+    }
+
+    async fn begin_as(
+        &self,
+        pool: &DatabaseConnection,
+        isolation: Option<IsolationLevel>,
+        access: Option<AccessMode>,
+    ) -> Result<DatabaseTransaction> {
         for _ in 0..self.max_connections {
-            match pool.begin().await.map_err(StoreError::from) {
+            match pool.begin_with_config(isolation, access).await.map_err(StoreError::from) {
                 Err(error) if error.is_broken_connection() => {}
                 other => return other,
             }
         }
-        Ok(pool.begin().await?)
+        Ok(pool.begin_with_config(isolation, access).await?)
     }
 }
 

@@ -16,15 +16,19 @@
 //! | [`documents`], [`chunks`] | documents, their versions, chunks and embeddings |
 //! | [`addresses`] | at which addresses documents are found |
 //! | [`erasure`] | erasing documents and their files for good |
-//! | [`search`] | finding chunks by words and by meaning |
+//! | [`postings`] | which chunks hold a term, and how often |
+//! | [`spaces`], [`embedding_cache`] | vectors by model, and what was embedded before |
+//! | [`search`], [`search_history`] | finding chunks by words and by meaning, and what was searched for |
 //! | [`feeds`], [`articles`] | feeds and what was found in them |
 
 pub mod addresses;
 pub mod articles;
 pub mod batches;
+mod bm25;
 pub mod chunks;
 pub mod db;
 pub mod documents;
+pub mod embedding_cache;
 pub mod erasure;
 pub mod error;
 pub mod feeds;
@@ -35,8 +39,11 @@ pub mod jobs;
 pub mod keys;
 pub mod orgs;
 pub mod page;
+pub mod postings;
 pub mod queues;
 pub mod search;
+pub mod search_history;
+pub mod spaces;
 pub mod workers;
 
 pub use db::{Db, OrgTx, SystemTx};

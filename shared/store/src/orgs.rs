@@ -16,6 +16,8 @@ pub struct Org {
     pub id: OrgId,
     /// Its name, unique in the installation.
     pub name: String,
+    /// Whether what is searched for is kept.
+    pub search_history: bool,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }

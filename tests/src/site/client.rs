@@ -97,6 +97,12 @@ impl Client {
         self.ready(&accepted.json).await
     }
 
+    /// Uploads a Markdown file of which `more` is said, and waits until it is ready.
+    pub async fn markdown(&self, text: &str, more: &Json) -> Json {
+        let upload = self.uploading("text.md", "text/markdown", text.as_bytes(), Some(more));
+        self.ready(&Answer::to(upload).await.is(202).json).await
+    }
+
     /// The document that was accepted with the answer `accepted`, once it is ready.
     pub async fn ready(&self, accepted: &Json) -> Json {
         let path = format!("/v1/documents/{}", id(&accepted["document"]));

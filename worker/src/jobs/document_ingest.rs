@@ -12,6 +12,7 @@ use gristmill_store::{
     OrgTx, addresses,
     chunks::{self, NewChunk},
     documents::{self, FileRef, Ingested, Version},
+    spaces::{self, Kind, Space},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,12 +20,16 @@ use serde_json::{Value as Json, json};
 use url::Url;
 
 use super::errors;
-use crate::{Ctx, Services};
+use crate::{
+    Ctx, Services,
+    embedding::{self, Wanted},
+};
 
 /// The largest file that is read: more would not fit into memory beside its neighbours.
 const MOST_BYTES: u64 = 1 << 30;
-/// Chunks per call of the embedding model.
-const EMBED_BATCH: usize = 64;
+/// Chunks up to which a version is written in the transaction that ends the job. What has more is written before, where
+/// search does not see it yet: adding to an index of vectors takes some 10 ms each, and that transaction holds the job's row.
+const AT_ONCE: usize = 200;
 
 /// Reads a document version, cuts and embeds it, and lets search use it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -82,27 +87,42 @@ impl Job<Services> for IngestDocument {
         for warning in &extracted.warnings {
             ctx.log(warning.to_string());
         }
-        let rows = embed(ctx, cut).await?;
+        let space = space(ctx).await?;
+        let rows = embed(ctx, &space, self.document_id, cut).await?;
         ctx.progress(rows.len() as u64, rows.len() as u64, "index");
 
         let mut found = found(&extracted, file, rows.len())?;
         found.title = found.title.or(file_name);
-        let model = ctx.embedder.model();
         let report = IngestReport {
             document_id: self.document_id,
             media_type: found.media_type.clone(),
             pages: extracted.metadata.page_count,
             chars: extracted.text.chars().count(),
             chunks: rows.len(),
-            embedding_model: model.to_owned(),
+            embedding_model: space.model.clone(),
         };
         let place = fetched.map(|fetched| place(fetched, extracted.metadata.canonical_url.as_deref()));
+        let language = found.language.clone();
+        let language = language.as_deref();
+        let ahead = rows.len() > AT_ONCE;
+        if ahead {
+            self.write_ahead(ctx, &space, language, &rows).await?;
+        }
         ctx.finish(async |tx| {
             if let Some(place) = &place {
                 self.locate(tx, place, &mut found.warnings).await?;
             }
-            let language = found.language.as_deref();
-            chunks::insert(tx, self.document_id, self.version_id, model, language, &rows).await?;
+            // Search must not turn to another space while this one is written to, nor have done so meanwhile.
+            if spaces::hold_current(tx).await?.is_none_or(|current| current.id != space.id) {
+                let why = "Search turned to another embedding model meanwhile.".to_owned();
+                return Err(JobError::Snooze { wait: Duration::from_secs(1), why });
+            }
+            if ahead {
+                self.check_ahead(tx, rows.len()).await?;
+            } else {
+                chunks::remove(tx, self.version_id).await?;
+                chunks::insert(tx, self.document_id, self.version_id, space.id, language, &rows).await?;
+            }
             documents::ready(tx, self.document_id, self.version_id, &found).await?;
             Ok(report)
         })
@@ -129,6 +149,51 @@ impl IngestDocument {
         }
         Ok(())
     }
+
+    /// Writes the version's chunks, in transactions of their own. What an earlier attempt left is written anew.
+    async fn write_ahead(
+        &self,
+        ctx: &Ctx,
+        space: &Space,
+        language: Option<&str>,
+        rows: &[NewChunk],
+    ) -> Result<(), JobError> {
+        let tx = ctx.begin().await?;
+        chunks::remove(&tx, self.version_id).await?;
+        tx.commit().await?;
+        let mut written = 0;
+        for rows_now in rows.chunks(AT_ONCE) {
+            ctx.check()?;
+            ctx.progress(written, rows.len() as u64, "index");
+            let tx = ctx.begin().await?;
+            chunks::insert(&tx, self.document_id, self.version_id, space.id, language, rows_now).await?;
+            tx.commit().await?;
+            written += rows_now.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Another attempt, whose process was thought dead, may have begun anew meanwhile.
+    async fn check_ahead(&self, tx: &OrgTx, rows: usize) -> Result<(), JobError> {
+        if usize::try_from(chunks::count(tx, self.version_id).await?).is_ok_and(|kept| kept == rows) {
+            return Ok(());
+        }
+        Err(JobError::transient("chunks-missing", "Another attempt at the same version came in between."))
+    }
+}
+
+/// The space that search uses, made for the model that serves where the organization has none.
+async fn space(ctx: &Ctx) -> Result<Space, JobError> {
+    let serving = ctx.embedders.serving();
+    let kind = Kind {
+        model: serving.model().to_owned(),
+        dimensions: embedding::dimensions(serving.as_ref())?,
+        chunker: i32::try_from(gristmill_content::CHUNKER_VERSION)?,
+    };
+    let tx = ctx.begin().await?;
+    let space = spaces::current_or_first(&tx, &kind).await?;
+    tx.commit().await?;
+    Ok(space)
 }
 
 /// Where a page turned out to be. What it calls its canonical address counts if it is on the web.
@@ -184,30 +249,14 @@ async fn read(ctx: &Ctx, source: Source) -> Result<(Extracted, Vec<Chunk>), JobE
     Ok(cutting.await?)
 }
 
-async fn embed(ctx: &Ctx, cut: Vec<Chunk>) -> Result<Vec<NewChunk>, JobError> {
-    let (total, mut rows) = (cut.len() as u64, Vec::with_capacity(cut.len()));
-    let mut cut = cut.into_iter();
-    loop {
-        let batch: Vec<Chunk> = cut.by_ref().take(EMBED_BATCH).collect();
-        if batch.is_empty() {
-            return Ok(rows);
-        }
-        ctx.check()?;
-        ctx.progress(rows.len() as u64, total, "embed");
-        let texts: Vec<String> = batch.iter().map(embedded_text).collect();
-        let vectors = ctx.embedder.embed(&texts).await.map_err(|error| errors::ai(&error))?;
-        for (chunk, vector) in batch.into_iter().zip(vectors) {
-            rows.push(row(chunk, vector)?);
-        }
-    }
-}
-
-/// A chunk is embedded with the headings it stands under: they often name what its sentences only refer to.
-fn embedded_text(chunk: &Chunk) -> String {
-    if chunk.heading_path.is_empty() {
-        return chunk.text.clone();
-    }
-    format!("{}\n\n{}", chunk.heading_path.join(" › "), chunk.text)
+async fn embed(ctx: &Ctx, space: &Space, document: DocumentId, cut: Vec<Chunk>) -> Result<Vec<NewChunk>, JobError> {
+    let embedder = ctx.embedders.get(&space.model).ok_or_else(|| errors::model_gone(&space.model))?;
+    let wanted: Vec<Wanted> = cut
+        .iter()
+        .map(|chunk| Wanted { document, text: embedding::embedded_text(&chunk.heading_path, &chunk.text) })
+        .collect();
+    let vectors = embedding::embed(ctx, embedder.as_ref(), &wanted).await?;
+    cut.into_iter().zip(vectors).map(|(chunk, vector)| row(chunk, vector)).collect()
 }
 
 fn row(chunk: Chunk, embedding: Vec<f32>) -> Result<NewChunk, JobError> {

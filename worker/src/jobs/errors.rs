@@ -44,9 +44,18 @@ pub(super) fn files(error: &FilesError) -> JobError {
 }
 
 /// A model that gave no answer.
-pub(super) fn ai(error: &AiError) -> JobError {
+pub(crate) fn ai(error: &AiError) -> JobError {
     let failure = with_cause(Failure::new(error.code(), sentence(&error.to_string())), error);
     if error.is_transient() { JobError::Transient { failure, after: None } } else { JobError::Permanent(failure) }
+}
+
+/// Vectors of another model cannot be compared with those that are there.
+pub(crate) fn model_gone(model: &str) -> JobError {
+    let message = format!(
+        "The embedding model {model} that this organization's search uses is not configured any more. Configure it, or make \
+         another embedding space by POST /v1/embedding-spaces."
+    );
+    JobError::permanent("model-not-configured", message)
 }
 
 fn with_cause(failure: Failure, error: &dyn std::error::Error) -> Failure {
