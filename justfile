@@ -40,6 +40,12 @@ machete:
 typos:
     typos
 
+# Quality of extraction and search on the public data in GRISTMILL_EVAL_DATA (docs/extraction.md)
+eval *names:
+    cargo build --release --locked --bin gristmill
+    cargo build --release --locked -p gristmill-content --examples
+    bench/eval/run {{ names }}
+
 # The main job on the bundled samples; the API stays up until Ctrl-C
 demo *args:
     cargo run --release --locked -- demo {{ args }}

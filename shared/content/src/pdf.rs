@@ -5,15 +5,19 @@
 //!      ── flow ──> passages ── compose ──> blocks
 //! ```
 
+mod accents;
 mod bidi;
 mod compose;
 mod flow;
+mod fonts;
 mod furniture;
 mod glyphs;
 mod grid;
+mod guess;
 mod info;
 mod lines;
 mod order;
+mod place;
 
 use std::collections::HashMap;
 
@@ -23,7 +27,8 @@ use hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 use crate::document::Builder;
 use crate::{BlockKind, ContentError, ExtractOptions, Extracted, MediaType, Warning, guard};
 use compose::Element;
-use glyphs::{Frame, PageText, Rule};
+use fonts::Fonts;
+use glyphs::{Frame, Glyph, PageText, Rule};
 use grid::Part;
 use lines::Segment;
 
@@ -37,8 +42,7 @@ struct Limits {
 }
 
 /// More on one page is an attack or a map: the rest of it is left out, with a warning. Together, twice the Bible or
-/// about 2,700 full pages, which takes some 700 MB while it is laid out: a document with more is refused, for a part of
-/// it would pass for the whole.
+/// about 2,700 full pages: a document with more is refused, for a part of it would pass for the whole.
 const LIMITS: Limits = Limits { page: 400_000, document: 8_000_000 };
 
 /// Reads a PDF. Pages without text and pages that cannot be parsed become warnings as long as another page has text.
@@ -62,9 +66,9 @@ fn extract_within(bytes: &[u8], options: &ExtractOptions, limits: Limits) -> Res
     if count > options.max_pages {
         return Err(ContentError::TooManyPages { pages: count, max: options.max_pages });
     }
-    let (pages, mut report) = read_pages(&pdf, limits)?;
+    let (sheets, report) = read_pages(&pdf, limits)?;
     let mut builder = Builder::default();
-    guard::guarded(|| layout(pages, &mut report, &mut builder)).map_err(|_| damaged("its layout makes no sense"))?;
+    guard::guarded(|| layout(sheets, &mut builder)).map_err(|_| damaged("its layout makes no sense"))?;
     if builder.blocks().is_empty() {
         return Err(report.failure(count));
     }
@@ -91,6 +95,18 @@ struct Report {
 }
 
 impl Report {
+    fn add(&mut self, number: u32, found: &Found) {
+        if found.cut {
+            self.cut.push(number);
+        }
+        // A stray symbol without meaning is no loss.
+        if found.unmapped > 20 && found.unmapped * 4 > found.mapped {
+            self.unmapped.push(number);
+        } else if found.mapped == 0 && found.drawn {
+            self.textless.push(number);
+        }
+    }
+
     /// Why there is no text at all.
     fn failure(mut self, count: u32) -> ContentError {
         if self.damaged.len() == usize::try_from(count).unwrap_or(usize::MAX) {
@@ -126,66 +142,97 @@ impl Report {
     }
 }
 
-/// The glyphs of every page, with its number.
-fn read_pages(pdf: &Pdf, limits: Limits) -> Result<(Vec<(u32, PageText)>, Report), ContentError> {
+/// The lines of every page. Glyphs, which take ten times the room, are gone when the next page is read.
+fn read_pages(pdf: &Pdf, limits: Limits) -> Result<(Vec<Sheet>, Report), ContentError> {
     let cache = InterpreterCache::new();
+    let mut fonts = Fonts::default();
     let mut report = Report::default();
-    let mut pages = Vec::new();
+    let mut sheets = Vec::new();
     let mut left = limits.document;
     for (index, page) in pdf.pages().iter().enumerate() {
         let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        let Ok(text) = guard::guarded(|| glyphs::read(page, &cache, limits.page.min(left))) else {
+        let read = guard::guarded(|| {
+            let text = glyphs::read(page, &cache, &mut fonts, limits.page.min(left));
+            let found = Found::of(&text);
+            (found, Sheet::of(number, text))
+        });
+        let Ok((found, sheet)) = read else {
             report.damaged.push(number);
             continue;
         };
-        if text.cut && left < limits.page {
+        if found.cut && left < limits.page {
             return Err(ContentError::TooMuchText { max: limits.document });
         }
-        left -= text.taken;
-        if text.cut {
-            report.cut.push(number);
-        }
-        let mapped: usize =
-            text.frames.iter().map(|frame| frame.glyphs.iter().filter(|g| !g.text.trim().is_empty()).count()).sum();
-        // A stray symbol without meaning is no loss.
-        if text.unmapped > 20 && text.unmapped * 4 > mapped {
-            report.unmapped.push(number);
-        } else if mapped == 0 && text.drawn {
-            report.textless.push(number);
-        }
-        pages.push((number, text));
+        left -= found.taken;
+        report.add(number, &found);
+        sheets.extend(sheet);
     }
-    Ok((pages, report))
+    Ok((sheets, report))
 }
 
-/// The main writing direction of a page, and what is written in others.
+/// How much was found on a page.
+struct Found {
+    taken: usize,
+    cut: bool,
+    /// Glyphs that mean something and are no spaces.
+    mapped: usize,
+    unmapped: usize,
+    drawn: bool,
+}
+
+impl Found {
+    fn of(text: &PageText) -> Self {
+        let mapped =
+            text.frames.iter().flat_map(|frame| &frame.glyphs).filter(|glyph| !glyph.text.trim().is_empty()).count();
+        Self { taken: text.taken, cut: text.cut, mapped, unmapped: text.unmapped, drawn: text.drawn }
+    }
+}
+
+/// The lines of a page: those of its main writing direction, and what is written in others.
 struct Sheet {
     number: u32,
-    rules: Vec<Rule>,
+    height: f32,
+    main: (Vec<Segment>, Vec<Rule>),
     others: Vec<(Vec<Segment>, Vec<Rule>)>,
 }
 
-fn layout(pages: Vec<(u32, PageText)>, report: &mut Report, builder: &mut Builder) {
-    let mut sheets = Vec::new();
-    let mut mains: Vec<(Vec<Segment>, f32)> = Vec::new();
-    for (number, text) in pages {
+impl Sheet {
+    fn of(number: u32, text: PageText) -> Option<Self> {
         let mut frames = text.frames.into_iter();
-        let Some(Frame { glyphs, rules, height, .. }) = frames.next() else { continue };
-        let others = frames.map(|frame| (lines::segments(frame.glyphs), frame.rules)).collect();
-        mains.push((lines::segments(glyphs), height));
-        sheets.push(Sheet { number, rules, others });
+        let Frame { glyphs, rules, height } = frames.next()?;
+        let main = read_lines(glyphs, rules);
+        let others = frames.map(|frame| read_lines(frame.glyphs, frame.rules)).collect();
+        Some(Self { number, height, main, others })
     }
-    let body = body_size(mains.iter().flat_map(|(segments, _)| segments));
+}
+
+fn layout(sheets: Vec<Sheet>, builder: &mut Builder) {
+    let body = body_size(sheets.iter().flat_map(|sheet| &sheet.main.0));
+    let mut mains: Vec<(Vec<Segment>, f32)> = Vec::new();
+    let mut rest = Vec::new();
+    for Sheet { number, height, main, others } in sheets {
+        mains.push((main.0, height));
+        rest.push((number, main.1, others));
+    }
     furniture::remove(&mut mains, body);
     let mut elements = Vec::new();
-    for (sheet, (segments, _)) in sheets.into_iter().zip(mains) {
-        elements_of(segments, &sheet.rules, sheet.number, &mut elements);
-        for (segments, rules) in sheet.others {
-            elements_of(segments, &rules, sheet.number, &mut elements);
+    for ((number, rules, others), (segments, _)) in rest.into_iter().zip(mains) {
+        elements_of(segments, &rules, number, &mut elements);
+        for (segments, rules) in others {
+            elements_of(segments, &rules, number, &mut elements);
         }
     }
     compose::compose(elements, body, builder);
-    report.textless.sort_unstable();
+}
+
+/// The segments of a frame and its rules, in coordinates that grow in the direction of reading.
+fn read_lines(glyphs: Vec<Glyph>, mut rules: Vec<Rule>) -> (Vec<Segment>, Vec<Rule>) {
+    let mut segments = lines::segments(glyphs);
+    if bidi::is_mostly_rtl(&segments) {
+        bidi::mirror(&mut segments, &mut rules);
+        segments.sort_by(|a, b| a.y.total_cmp(&b.y).then(a.x0.total_cmp(&b.x0)));
+    }
+    (segments, rules)
 }
 
 fn elements_of(segments: Vec<Segment>, rules: &[Rule], page: u32, elements: &mut Vec<Element>) {

@@ -1,20 +1,29 @@
 //! Positioned glyphs of a page, by hayro's interpreter, turned so that text runs from left to right.
 
+use std::collections::BTreeMap;
+
 use hayro_interpret::font::{Glyph as Drawn, GlyphRun};
 use hayro_interpret::hayro_cmap::{BfString, WritingMode};
-use hayro_interpret::kurbo::{Affine, BezPath, PathEl, Point};
+use hayro_interpret::kurbo::{BezPath, PathEl, Point};
 use hayro_interpret::{
     BlendMode, ClipPath, Context, Device, DrawMode, DrawProps, Image, ImageDrawProps, InterpreterCache,
     InterpreterSettings, RectExt, SoftMask, TransformExt, interpret_page,
 };
 use hayro_syntax::object::{Dict, Name};
-use hayro_syntax::page::Page;
+use hayro_syntax::page::{Page, Resources};
+
+use super::fonts::Fonts;
+use super::guess;
+use super::place::{Placed, Turn, fill_widths, place, true_size};
 
 /// Rules kept of one page at most.
-const MAX_RULES: usize = 20_000;
+const MAX_RULES: usize = 5_000;
 
 /// More paths than this on a page without text may be letters drawn as outlines.
 const MANY_PATHS: usize = 40;
+
+/// Directions told apart on one page.
+const MAX_ANGLES: usize = 12;
 
 /// Characters one glyph may stand for; the longest ligature of Unicode, U+FDFA, stands for 18.
 const MAX_MEANING: usize = 64;
@@ -32,6 +41,10 @@ pub(super) struct Glyph {
     pub(super) size: f32,
     pub(super) bold: bool,
     pub(super) mono: bool,
+    /// Which text-showing operation of the page drew it.
+    pub(super) run: u32,
+    /// Whether its meaning is a guess from its code.
+    pub(super) guessed: bool,
 }
 
 /// A straight line drawn along an axis.
@@ -68,51 +81,84 @@ pub(super) struct PageText {
 }
 
 /// Interprets a page and takes at most `room` characters from it.
-pub(super) fn read<'a>(page: &Page<'a>, cache: &InterpreterCache<'a>, room: usize) -> PageText {
+pub(super) fn read<'a>(page: &Page<'a>, cache: &InterpreterCache<'a>, fonts: &mut Fonts, room: usize) -> PageText {
     let (width, height) = page.render_dimensions();
     let initial = page.initial_transform(true).to_kurbo();
     let bbox = page.intersected_crop_box().to_kurbo();
     let mut context = Context::new(initial, bbox, cache, page.xref(), InterpreterSettings::default());
-    let mut collector = Collector { width, height, room, ..Collector::default() };
+    let mut collector = Collector {
+        resources: page.resources(),
+        fonts,
+        width,
+        height,
+        turns: BTreeMap::new(),
+        furniture: BTreeMap::new(),
+        rules: Vec::new(),
+        unmapped: 0,
+        room,
+        taken: 0,
+        cut: false,
+        runs: 0,
+        images: 0,
+        paths: 0,
+        marked: Vec::new(),
+    };
     interpret_page(page, &mut context, &mut collector);
     collector.finish()
 }
 
-#[derive(Default)]
-struct Collector {
+/// What a glyph means.
+pub(super) enum Meaning {
+    Known(String),
+    /// Its font says nothing; its code may be that of a character.
+    Guessed(String),
+    None,
+}
+
+struct Collector<'p, 'a> {
+    resources: &'p Resources<'a>,
+    fonts: &'p mut Fonts,
     width: f32,
     height: f32,
-    turns: [Vec<Glyph>; 4],
+    /// The glyphs by the angle they are written at, in degrees clockwise.
+    turns: BTreeMap<u16, Vec<Glyph>>,
+    /// Those the document itself marks as running headers, footers and page numbers.
+    furniture: BTreeMap<u16, Vec<Glyph>>,
     rules: Vec<Rule>,
     unmapped: usize,
     /// Characters that may be taken at most.
     room: usize,
     taken: usize,
     cut: bool,
+    /// Text-showing operations so far.
+    runs: u32,
     images: usize,
     paths: usize,
     /// Open marked-content sequences; true for page furniture the document itself marks as such.
     marked: Vec<bool>,
 }
 
-impl Collector {
-    fn finish(self) -> PageText {
+impl<'a> Collector<'_, 'a> {
+    fn finish(mut self) -> PageText {
         let (width, height) = (self.width, self.height);
+        let drawn = self.images > 0 || self.paths > MANY_PATHS;
+        // A page that holds nothing else is all content, unless it is a picture with a header.
+        if self.turns.is_empty() && !drawn {
+            self.turns = self.furniture;
+        }
+        self.unmapped += guess::drop_nonsense(&mut self.turns);
         let mut frames: Vec<Frame> = Vec::new();
-        for (turn, glyphs) in self.turns.into_iter().enumerate() {
-            if glyphs.is_empty() {
-                continue;
-            }
-            let rules = self.rules.iter().map(|rule| turn_rule(*rule, turn, width, height)).collect();
-            let height = if turn % 2 == 0 { height } else { width };
-            frames.push(Frame { glyphs: without_doubles(glyphs), rules, height });
+        for (angle, glyphs) in self.turns.into_iter().filter(|(_, glyphs)| !glyphs.is_empty()) {
+            let turned = Turn { angle, width, height };
+            let rules =
+                if angle % 90 == 0 { self.rules.iter().map(|rule| turned.rule(*rule)).collect() } else { Vec::new() };
+            frames.push(Frame { glyphs: without_doubles(glyphs), rules, height: turned.extent() });
         }
         frames.sort_by_key(|frame| std::cmp::Reverse(frame.glyphs.len()));
-        let drawn = self.images > 0 || self.paths > MANY_PATHS;
         PageText { frames, unmapped: self.unmapped, drawn, taken: self.taken, cut: self.cut }
     }
 
-    fn push(&mut self, glyph: Placed, text: String, style: (bool, bool)) {
+    fn push(&mut self, glyph: Placed, text: String, style: (bool, bool), guessed: bool) {
         let margin = 0.05 * self.width.max(self.height);
         let inside =
             glyph.x > -margin && glyph.x < self.width + margin && glyph.y > -margin && glyph.y < self.height + margin;
@@ -124,23 +170,52 @@ impl Collector {
             (self.taken, self.cut) = (self.room, true);
             return;
         }
-        let (x, y) = turn_point(glyph.x, glyph.y, glyph.turn, self.width, self.height);
+        let (x, y) = Turn { angle: glyph.angle, width: self.width, height: self.height }.point(glyph.x, glyph.y);
         let width = glyph.width.clamp(0.0, glyph.size * 4.0);
         let (size, (bold, mono)) = (glyph.size, style);
+        let run = self.runs;
+        let turns = if self.marked.contains(&true) { &mut self.furniture } else { &mut self.turns };
+        let known = turns.len();
+        // Many angles are a drawing: what is written along a circle is no line of text.
+        let angle = if known < MAX_ANGLES || turns.contains_key(&glyph.angle) { glyph.angle } else { 0 };
+        let glyphs = turns.entry(angle).or_default();
         // A glyph may stand for several words: they share its width.
         let words: Vec<&str> = text.split_whitespace().collect();
         let share = width / words.len().max(1) as f32;
         for (index, word) in words.iter().enumerate() {
             let x0 = x + share * index as f32;
             if index > 0 {
-                let gap = Glyph { text: " ".to_owned(), x0: x0 - 0.1 * size, x1: x0, y, size, bold, mono };
-                self.turns[glyph.turn].push(gap);
+                glyphs.push(Glyph {
+                    text: " ".to_owned(),
+                    x0: x0 - 0.1 * size,
+                    x1: x0,
+                    y,
+                    size,
+                    bold,
+                    mono,
+                    run,
+                    guessed,
+                });
             }
-            let text = (*word).to_owned();
-            self.turns[glyph.turn].push(Glyph { text, x0, x1: x0 + share, y, size, bold, mono });
+            glyphs.push(Glyph { text: (*word).to_owned(), x0, x1: x0 + share, y, size, bold, mono, run, guessed });
         }
         if words.is_empty() {
-            self.turns[glyph.turn].push(Glyph { text, x0: x, x1: x + width, y, size, bold, mono });
+            glyphs.push(Glyph { text, x0: x, x1: x + width, y, size, bold, mono, run, guessed });
+        }
+    }
+
+    /// What a glyph means, by its font's own word or by what can be found out.
+    fn meaning(&mut self, glyph: &Drawn<'_>) -> Meaning {
+        if let Some(text) = glyph.as_unicode().and_then(meaning) {
+            return Meaning::Known(text);
+        }
+        let found = match glyph {
+            Drawn::Outline(outline) => self.fonts.meaning(outline, self.resources).and_then(meaning),
+            Drawn::Type3(_) => None,
+        };
+        match found {
+            Some(text) => Meaning::Known(text),
+            None => guess::by_code(glyph).map_or(Meaning::None, Meaning::Guessed),
         }
     }
 
@@ -191,53 +266,6 @@ impl Collector {
     }
 }
 
-/// Where a glyph stands on the page, y downwards.
-#[derive(Clone, Copy)]
-struct Placed {
-    x: f32,
-    y: f32,
-    width: f32,
-    size: f32,
-    /// Quarter turns clockwise of its writing direction.
-    turn: usize,
-}
-
-fn place(transform: Affine, advance: f32, vertical: bool) -> Option<Placed> {
-    let [a, b, c, d, e, f] = transform.as_coeffs();
-    let along = a.hypot(b);
-    let across = c.hypot(d);
-    if !(along.is_finite() && across.is_finite() && e.is_finite() && f.is_finite()) {
-        return None;
-    }
-    let turn = if vertical || (b.abs() > a.abs() && b > 0.0) {
-        1
-    } else if b.abs() > a.abs() {
-        3
-    } else if a < 0.0 {
-        2
-    } else {
-        0
-    };
-    let size = (across * 1000.0) as f32;
-    let width = if vertical { size } else { advance * along as f32 };
-    Some(Placed { x: e as f32, y: f as f32, width, size, turn })
-}
-
-fn turn_point(x: f32, y: f32, turn: usize, width: f32, height: f32) -> (f32, f32) {
-    match turn {
-        1 => (y, width - x),
-        2 => (width - x, height - y),
-        3 => (height - y, x),
-        _ => (x, y),
-    }
-}
-
-fn turn_rule(rule: Rule, turn: usize, width: f32, height: f32) -> Rule {
-    let (ax, ay) = turn_point(rule.x0, rule.y0, turn, width, height);
-    let (bx, by) = turn_point(rule.x1, rule.y1, turn, width, height);
-    Rule { x0: ax.min(bx), x1: ax.max(bx), y0: ay.min(by), y1: ay.max(by) }
-}
-
 /// Drops glyphs drawn twice at nearly the same place, as for a fake bold or a shadow.
 fn without_doubles(glyphs: Vec<Glyph>) -> Vec<Glyph> {
     let mut kept: Vec<Glyph> = Vec::with_capacity(glyphs.len());
@@ -273,7 +301,7 @@ fn style_of(glyph: &Drawn<'_>) -> (bool, bool) {
     (named_bold || font.weight.is_some_and(|weight| weight >= 600), named_mono || font.is_monospace)
 }
 
-impl<'a> Device<'a> for Collector {
+impl<'a> Device<'a> for Collector<'_, 'a> {
     fn draw_path(&mut self, path: &BezPath, props: DrawProps<'a>, mode: &DrawMode) {
         self.paths += 1;
         if path.elements().len() > 64 {
@@ -288,33 +316,33 @@ impl<'a> Device<'a> for Collector {
     }
 
     fn draw_glyph_run(&mut self, run: &GlyphRun<'_, 'a>, props: DrawProps<'a>, _: &DrawMode) {
-        if self.marked.contains(&true) {
-            return;
-        }
         let vertical = matches!(run.writing_mode(), WritingMode::Vertical);
         let Some(first) = run.glyphs().first() else { return };
         let style = style_of(first);
-        let mut placed: Vec<(Placed, Option<String>)> = Vec::with_capacity(run.glyphs().len());
+        let mut placed: Vec<(Placed, Meaning)> = Vec::with_capacity(run.glyphs().len());
         let mut bitmap = false;
         for glyph in run.glyphs() {
             let advance = match &**glyph {
-                Drawn::Outline(outline) => outline.advance_width().unwrap_or(500.0),
+                Drawn::Outline(outline) => outline.advance_width(),
                 Drawn::Type3(type3) => {
                     bitmap = true;
-                    type3.advance_width().unwrap_or(500.0)
+                    type3.advance_width()
                 }
             };
             if let Some(place) = place(props.transform * glyph.transform(), advance, vertical) {
-                placed.push((place, glyph.as_unicode().and_then(meaning)));
+                placed.push((place, self.meaning(glyph)));
             }
         }
+        fill_widths(&mut placed);
         if bitmap {
             true_size(&mut placed);
         }
+        self.runs = self.runs.wrapping_add(1);
         for (place, text) in placed {
             match text {
-                Some(text) => self.push(place, text, style),
-                None => self.unmapped += 1,
+                Meaning::Known(text) => self.push(place, text, style, false),
+                Meaning::Guessed(text) => self.push(place, text, style, true),
+                Meaning::None => self.unmapped += 1,
             }
         }
     }
@@ -338,16 +366,6 @@ impl<'a> Device<'a> for Collector {
     }
     fn pop_clip(&mut self) {}
     fn pop_transparency_group(&mut self) {}
-}
-
-/// Bitmap fonts may hide their size in the font matrix; the mean advance, about half an em, gives it away.
-fn true_size(placed: &mut [(Placed, Option<String>)]) {
-    let mean = placed.iter().map(|(place, _)| place.width).sum::<f32>() / placed.len().max(1) as f32;
-    for (place, _) in placed {
-        if mean > 0.0 && !(0.4..2.5).contains(&(mean * 2.0 / place.size)) {
-            place.size = mean * 2.0;
-        }
-    }
 }
 
 /// The characters of a glyph, ligatures and presentation forms spelt out; none if they mean nothing.

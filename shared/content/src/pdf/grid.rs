@@ -1,5 +1,6 @@
 //! Tables: rows of words with common gaps, with or without ruling.
 
+use super::bidi;
 use super::glyphs::Rule;
 use super::lines::{Segment, Word};
 use super::order::median;
@@ -24,15 +25,26 @@ pub(super) fn rows(segments: Vec<Segment>) -> Vec<Row> {
     }
     for row in &mut rows {
         row.sort_by(|a, b| a.x0.total_cmp(&b.x0));
+        bidi::row_order(row);
     }
     rows
 }
 
-/// Whether all of a region is one table.
+/// Whether most of a region comes out as tables.
 pub(super) fn is_table(segments: &[Segment], rules: &[Rule]) -> bool {
     let rows = rows(segments.to_vec());
     let several = rows.iter().filter(|row| row.len() > 1).count();
-    several * 2 > rows.len() && cells(&rows, rules).is_some()
+    if several * 2 <= rows.len() {
+        return false;
+    }
+    let text: usize = parts(&rows, rules)
+        .iter()
+        .map(|part| match part {
+            Part::Text(rows) => rows.len(),
+            Part::Table(_) => 0,
+        })
+        .sum();
+    text * 2 < rows.len()
 }
 
 /// A stretch of rows of a zone.
@@ -115,11 +127,12 @@ fn cells(rows: &[Row], rules: &[Rule]) -> Option<Vec<Vec<String>>> {
         }
         lines.push((row[0].y, line));
     }
-    if !is_tabular(&lines, across.len() >= 3) {
+    // Lines across every few rows make a grid; one above and one below a page's columns do not.
+    if !is_tabular(&lines, across.len() >= 4 && rows.len() <= 8 * across.len()) {
         return None;
     }
     let mut table: Vec<Vec<String>> = Vec::new();
-    let ruled = across.len() > 3;
+    let ruled = across.len() > 3 && !holds_rows(&lines, &across);
     let mut previous: Option<f32> = None;
     for (y, line) in lines {
         let texts: Vec<String> = line
@@ -145,6 +158,18 @@ fn cells(rows: &[Row], rules: &[Rule]) -> Option<Vec<Vec<String>>> {
         previous = Some(y);
     }
     (table.len() >= 2).then_some(table)
+}
+
+/// Whether the rules part groups of rows rather than rows: then most lines between two of them fill most columns.
+fn holds_rows(lines: &[(f32, Vec<Vec<&Word>>)], across: &[f32]) -> bool {
+    let band = |y: f32| across.partition_point(|rule| *rule < y);
+    let bands: Vec<_> = lines.chunk_by(|a, b| band(a.0) == band(b.0)).filter(|band| band.len() > 1).collect();
+    let full = |line: &Vec<Vec<&Word>>| line.iter().filter(|cell| !cell.is_empty()).count() * 4 >= line.len() * 3;
+    let grouped = bands.iter().filter(|band| band.iter().filter(|(_, line)| full(line)).count() * 4 >= band.len() * 3);
+    let grouped: usize = grouped.map(|band| band.len()).sum();
+    // Two or three full lines may be cells of several lines; more are rows.
+    let lines: usize = bands.iter().map(|band| band.len()).sum();
+    grouped * 2 > lines && lines >= 3 * bands.len()
 }
 
 struct Bounds {
@@ -230,29 +255,43 @@ fn gaps(rows: &[Row], size: f32, bounds: &Bounds, rules: &[Rule]) -> Vec<f32> {
 fn is_tabular(lines: &[(f32, Vec<Vec<&Word>>)], ruled: bool) -> bool {
     let columns = lines.first().map_or(0, |(_, line)| line.len());
     let (mut words, mut filled) = (0_usize, 0_usize);
-    let mut widths: Vec<Vec<f32>> = vec![Vec::new(); columns];
+    let mut shapes: Vec<Shape> = std::iter::repeat_with(Shape::default).take(columns).collect();
     for (column, cell) in lines.iter().flat_map(|(_, line)| line.iter().enumerate()) {
         if let (Some(first), Some(last)) = (cell.first(), cell.last()) {
             words += cell.len();
             filled += 1;
-            widths[column].push(last.x1 - first.x0);
+            let chars = cell.iter().map(|word| word.text.chars().count()).sum();
+            shapes[column].cells.push((last.x1.max(first.x1) - first.x0.min(last.x0), cell.len(), chars));
         }
     }
     let markers =
         lines.iter().filter(|(_, line)| line[0].len() == 1 && super::flow::marker(&line[0][0].text).is_some()).count();
-    let used = widths.iter().filter(|column| column.len() * 3 >= lines.len() && column.len() >= 2).count();
+    let used = shapes.iter().filter(|s| s.cells.len() * 3 >= lines.len() && s.cells.len() >= 2).count();
     if filled == 0 || used < 2 || (columns == 2 && markers * 2 > lines.len()) {
         return false;
     }
-    let mean_words = words as f32 / filled as f32;
-    let fill: f32 = widths
-        .iter()
-        .filter(|column| !column.is_empty())
-        .map(|column| {
-            let widest = column.iter().copied().fold(0.1, f32::max);
-            column.iter().sum::<f32>() / (widest * column.len() as f32)
-        })
-        .sum::<f32>()
-        / widths.iter().filter(|column| !column.is_empty()).count().max(1) as f32;
-    ruled || (mean_words <= 8.0 && !(mean_words > 3.5 && fill > 0.75))
+    // Columns of text: lines of several words, most of them as long as their column is wide.
+    let prose: usize = shapes.iter().filter(|shape| shape.is_prose()).map(|shape| shape.cells.len()).sum();
+    if prose * 2 > filled && !ruled {
+        return false;
+    }
+    ruled || words as f32 / filled as f32 <= 8.0
+}
+
+/// The cells of a column: how wide each is, and how many words and characters it holds.
+#[derive(Default)]
+struct Shape {
+    cells: Vec<(f32, usize, usize)>,
+}
+
+impl Shape {
+    fn is_prose(&self) -> bool {
+        let count = self.cells.len().max(1) as f32;
+        let widest = self.cells.iter().map(|cell| cell.0).fold(0.1, f32::max);
+        let full = self.cells.iter().filter(|cell| cell.0 > 0.72 * widest).count();
+        let (words, chars) = self.cells.iter().fold((0, 0), |(words, chars), cell| (words + cell.1, chars + cell.2));
+        self.cells.len() >= 3
+            && full * 2 >= self.cells.len()
+            && (words as f32 / count > 3.2 || chars as f32 / count > 22.0)
+    }
 }

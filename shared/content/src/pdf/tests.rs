@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::extract as read_any;
 
+mod classes;
+
 /// Text at a place on a page: x, y from the bottom, size, font.
 type Mark = (f32, f32, f32, &'static str, String);
 
