@@ -10,18 +10,16 @@ const REACH: usize = 3;
 
 /// Joins each accent of a line, ordered by position, with its letter. An accent upon no letter stays as it is.
 pub(super) fn attach(glyphs: &mut Vec<Glyph>) {
-    let mut index = 0;
-    while index < glyphs.len() {
-        let Some(marks) = marks(&glyphs[index].text) else {
-            index += 1;
-            continue;
-        };
-        let Some(letter) = letter_under(glyphs, index) else {
-            index += 1;
-            continue;
-        };
+    let mut attached = false;
+    for index in 0..glyphs.len() {
+        let Some(marks) = marks(&glyphs[index].text) else { continue };
+        let Some(letter) = letter_under(glyphs, index) else { continue };
         glyphs[letter].text = joined(&glyphs[letter].text, &marks);
-        glyphs.remove(index);
+        glyphs[index].text.clear();
+        attached = true;
+    }
+    if attached {
+        glyphs.retain(|glyph| !glyph.text.is_empty());
     }
 }
 

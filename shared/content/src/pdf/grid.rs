@@ -66,11 +66,13 @@ pub(super) fn parts(rows: &[Row], rules: &[Rule]) -> Vec<Part> {
             parts.push(Part::Table(cells));
             at = end;
         } else {
+            // A long stretch that is none from here is hardly one from the next row.
+            let passed = &rows[at..at + 1 + (end - at) / 64];
             match parts.last_mut() {
-                Some(Part::Text(text)) => text.push(rows[at].clone()),
-                _ => parts.push(Part::Text(vec![rows[at].clone()])),
+                Some(Part::Text(text)) => text.extend_from_slice(passed),
+                _ => parts.push(Part::Text(passed.to_vec())),
             }
-            at += 1;
+            at += passed.len();
         }
     }
     parts
@@ -242,8 +244,8 @@ fn gaps(rows: &[Row], size: f32, bounds: &Bounds, rules: &[Rule]) -> Vec<f32> {
     for rule in rules.iter().filter(|rule| rule.x1 - rule.x0 < 1.5 && rule.x0 > bounds.x0 && rule.x1 < bounds.x1) {
         let within = rule.y1.min(bounds.bottom) - rule.y0.max(bounds.top);
         let crossed =
-            rows.iter().flatten().flat_map(|s| &s.words).any(|word| word.x0 + 1.0 < rule.x0 && word.x1 > rule.x0 + 1.0);
-        if within > 0.5 * height && !crossed && found.iter().all(|gap| (gap - rule.x0).abs() > 1.2 * size) {
+            || rows.iter().flatten().flat_map(|s| &s.words).any(|w| w.x0 + 1.0 < rule.x0 && w.x1 > rule.x0 + 1.0);
+        if within > 0.5 * height && found.iter().all(|gap| (gap - rule.x0).abs() > 1.2 * size) && !crossed() {
             found.push(rule.x0);
         }
     }
