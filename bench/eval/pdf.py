@@ -28,10 +28,11 @@ CLASSES = ("all", "columns", "cjk", "rtl", "turned")
 SECONDS_A_FILE = 60
 MEMORY = 4 << 30
 
-CJK = "\u2e80-\u303f\u3040-\u30ff\u3100-\u318f\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+CJK = "\u1100-\u11ff\u2e80-\u303f\u3040-\u30ff\u3100-\u318f\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 TOKEN = re.compile(rf"[{CJK}]|[^\W{CJK}]+")
 INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u2010\ufffe\x02]\s*(?=[^\W\d_])")
+LAM_ALEF = re.compile("[\u0644\u0622\u0623\u0625\u0627]{2,}")
 PUNCTUATION = set("、。「」『』・〈〉《》【】〔〕〜〝〟〃〇")
 
 
@@ -39,6 +40,8 @@ def tokens(text):
     """Words in lower case, an ideograph a token; hyphens within and between lines are dropped in all texts alike."""
     text = INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     text = HYPHEN.sub("", text)
+    # Two of the references turn the ligature of lam and alef round, in the middle of words.
+    text = LAM_ALEF.sub(lambda run: "".join(sorted(run.group())), text)
     return [token for token in TOKEN.findall(text.lower()) if token not in PUNCTUATION]
 
 

@@ -14,7 +14,7 @@ use hayro_syntax::page::{Page, Resources};
 
 use super::fonts::Fonts;
 use super::guess;
-use super::place::{Placed, Turn, fill_widths, place, true_size};
+use super::place::{Placed, Turn, place, set_widths, true_size};
 
 /// Rules kept of one page at most.
 const MAX_RULES: usize = 5_000;
@@ -333,7 +333,7 @@ impl<'a> Device<'a> for Collector<'_, 'a> {
                 placed.push((place, self.meaning(glyph)));
             }
         }
-        fill_widths(&mut placed);
+        set_widths(&mut placed);
         if bitmap {
             true_size(&mut placed);
         }

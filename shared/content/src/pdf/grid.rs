@@ -272,9 +272,12 @@ fn is_tabular(lines: &[(f32, Vec<Vec<&Word>>)], ruled: bool) -> bool {
     if filled == 0 || used < 2 || (columns == 2 && markers * 2 > lines.len()) {
         return false;
     }
-    // Columns of text: lines of several words, most of them as long as their column is wide.
-    let prose: usize = shapes.iter().filter(|shape| shape.is_prose()).map(|shape| shape.cells.len()).sum();
-    if prose * 2 > filled && !ruled {
+    // Columns of text: lines of several words, most of them as long as their column is wide. Beside them there may be a
+    // table: numbers are many cells but few words.
+    let prose: Vec<&Shape> = shapes.iter().filter(|shape| shape.is_prose()).collect();
+    let prose_words: usize = prose.iter().flat_map(|shape| &shape.cells).map(|cell| cell.1).sum();
+    let prose_cells: usize = prose.iter().map(|shape| shape.cells.len()).sum();
+    if !ruled && (prose_cells * 2 > filled || (prose.len() >= 2 && prose_words * 5 > words * 3)) {
         return false;
     }
     ruled || words as f32 / filled as f32 <= 8.0

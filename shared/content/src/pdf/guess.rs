@@ -46,7 +46,7 @@ fn is_writing(chars: impl Iterator<Item = char>) -> bool {
         letters += usize::from(c.is_alphabetic());
         vowels += usize::from("aeiouyAEIOUYàâäáãåèêëéìîïíòôöóõùûüúæøœ".contains(c));
     }
-    let has_vowels = letters < FEW_LETTERS || (vowels * 5 > letters && vowels * 10 < letters * 7);
+    let has_vowels = letters < FEW_LETTERS || vowels * 5 > letters;
     all > 0 && plain * 10 >= all * 8 && has_vowels
 }
 

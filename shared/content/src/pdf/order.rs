@@ -12,7 +12,10 @@ use super::lines::Segment;
 const MIN_SIDE: usize = 4;
 
 /// Columns within columns, at most.
-const MAX_DEPTH: usize = 5;
+const MAX_DEPTH: usize = 6;
+
+/// Steps from line to line wider than this many ems may part a page into regions.
+const PARTING_GAP: f32 = 1.8;
 
 /// Cuts a page's segments, ordered by baseline, into zones in reading order.
 pub(super) fn zones(segments: Vec<Segment>, rules: &[Rule]) -> Vec<Vec<Segment>> {
@@ -50,7 +53,7 @@ impl Gutter {
 fn split(segments: Vec<Segment>, rules: &[Rule], depth: usize, out: &mut Vec<Vec<Segment>>) {
     let found = (depth < MAX_DEPTH && segments.len() >= 2 * MIN_SIDE).then(|| gutter(&segments)).flatten();
     let Some(gutter) = found else {
-        if !segments.is_empty() {
+        if !split_at_gap(&segments, rules, depth, out) && !segments.is_empty() {
             out.push(segments);
         }
         return;
@@ -73,6 +76,28 @@ fn split(segments: Vec<Segment>, rules: &[Rule], depth: usize, out: &mut Vec<Vec
     if !across.is_empty() {
         out.push(across);
     }
+}
+
+/// Cuts segments without a common gutter at their widest gap from line to line, if columns come to light above or below:
+/// two columns of verse above a page of prose. Whether they did.
+fn split_at_gap(segments: &[Segment], rules: &[Rule], depth: usize, out: &mut Vec<Vec<Segment>>) -> bool {
+    let neighbours = segments.windows(2).filter(|pair| pair[0].same_row(&pair[1])).count();
+    if depth >= MAX_DEPTH || neighbours < MIN_SIDE {
+        return false;
+    }
+    let steps = segments.windows(2).map(|pair| (pair[1].y - pair[0].y) / pair[0].size.max(0.1));
+    let widest = steps.enumerate().filter(|(_, step)| *step > PARTING_GAP).max_by(|a, b| a.1.total_cmp(&b.1));
+    let Some((above, _)) = widest else { return false };
+    let (top, bottom) = segments.split_at(above + 1);
+    let mut zones = Vec::new();
+    split(top.to_vec(), rules, depth + 1, &mut zones);
+    let first = zones.len();
+    split(bottom.to_vec(), rules, depth + 1, &mut zones);
+    if first < 2 && zones.len() - first < 2 {
+        return false;
+    }
+    out.append(&mut zones);
+    true
 }
 
 enum Band {

@@ -14,6 +14,10 @@ pub(super) struct Placed {
     pub(super) y: f32,
     pub(super) width: f32,
     pub(super) size: f32,
+    /// The advance its font names, in ems; none if it names none.
+    advance: Option<f32>,
+    /// How much wider than high an em of it is drawn.
+    ratio: f32,
     /// The angle of its writing direction, in whole degrees clockwise: 0 to 359.
     pub(super) angle: u16,
 }
@@ -31,8 +35,10 @@ pub(super) fn place(transform: Affine, advance: Option<f32>, vertical: bool) -> 
     let quarter = (degrees / 90.0).round() * 90.0;
     let angle = if (degrees - quarter).abs() < MAX_SLANT { quarter } else { degrees.round() };
     let size = (across * 1000.0) as f32;
-    let width = if vertical { size } else { advance.unwrap_or(-1.0) * along as f32 };
-    Some(Placed { x: e as f32, y: f as f32, width, size, angle: angle as u16 % 360 })
+    let advance = if vertical { Some(1.0) } else { advance.map(|advance| advance / 1000.0) };
+    let ratio = if vertical || across <= 0.0 { 1.0 } else { (along / across) as f32 };
+    let width = advance.map_or(-1.0, |advance| advance * ratio * size);
+    Some(Placed { x: e as f32, y: f as f32, width, size, advance, ratio, angle: angle as u16 % 360 })
 }
 
 /// A page turned so that text of one angle runs from left to right.
@@ -73,8 +79,45 @@ impl Turn {
     }
 }
 
-/// Gives glyphs of unknown width the room up to the next glyph of their line, but no more than half an em.
-pub(super) fn fill_widths(placed: &mut [(Placed, Meaning)]) {
+/// Sets right the widths of a run's glyphs.
+///
+/// hayro draws the letters of a font that stands in for a missing one narrower or wider, each by a factor of its own, so
+/// that it fills the width of the missing letter: that factor is no part of the width. How wide an em is then drawn shows
+/// in the distance between glyphs.
+pub(super) fn set_widths(placed: &mut [(Placed, Meaning)]) {
+    fill_widths(placed);
+    let (least, most) = placed
+        .iter()
+        .fold((f32::INFINITY, 0.0_f32), |(least, most), (glyph, _)| (least.min(glyph.ratio), most.max(glyph.ratio)));
+    if placed.len() < 2 || (least > 0.99 && most < 1.01) {
+        return;
+    }
+    let mut ratios: Vec<f32> = placed
+        .windows(2)
+        .filter_map(|pair| {
+            let (glyph, next) = (&pair[0].0, &pair[1].0);
+            let room = glyph.advance.filter(|advance| *advance > 0.0)? * glyph.size;
+            Some((next.x - glyph.x).hypot(next.y - glyph.y) / room.max(0.01))
+        })
+        .collect();
+    ratios.sort_by(f32::total_cmp);
+    let Some(&middle) = ratios.get(ratios.len() / 2) else { return };
+    let ratio = if (middle - 1.0).abs() < 0.03 {
+        1.0
+    } else if most > least * 1.01 {
+        middle.clamp(0.3, 3.0)
+    } else {
+        return;
+    };
+    for (glyph, _) in placed {
+        if let Some(advance) = glyph.advance.filter(|advance| *advance > 0.0) {
+            glyph.width = advance * ratio * glyph.size;
+        }
+    }
+}
+
+/// Gives glyphs of unknown width the room up to the next glyph of their line, but no more than an em.
+fn fill_widths(placed: &mut [(Placed, Meaning)]) {
     for index in 0..placed.len() {
         let (glyph, text) = &placed[index];
         let is_mark = matches!(text, Meaning::Known(text) if text.chars().all(is_mark_or_space));

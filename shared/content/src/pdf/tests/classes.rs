@@ -160,6 +160,42 @@ fn a_page_of_nothing_but_furniture_is_read() {
 }
 
 #[test]
+fn letters_of_a_font_that_stands_in_have_the_width_of_the_missing_one() {
+    // Every letter of the missing font is half an em wide; those of the font in its place are not.
+    let font = |_: &mut Document| {
+        dictionary! {
+            "Type" => "Font", "Subtype" => "TrueType", "BaseFont" => "LetterGothic", "Encoding" => "WinAnsiEncoding",
+            "FirstChar" => 32, "LastChar" => 126, "Widths" => vec![Object::from(500); 95],
+        }
+    };
+    let words = "Film 239 min WOMEN illustrated MAMMA";
+    assert_eq!(page(font, format!("BT /F 10 Tf 72 700 Td ({words}) Tj ET")).text, words);
+}
+
+#[test]
+fn columns_above_a_page_of_prose_are_columns() {
+    let verse = |label: &str| -> Vec<String> {
+        ["rides so late through night", "it is the father", "he has the boy well", "he holds him safe and warm"]
+            .map(|line| format!("{label} {line}"))
+            .to_vec()
+    };
+    let (left, right) = (verse("one"), verse("two"));
+    let prose = [
+        "Argan, alone in his room, sits at a table and counts the bills of his apothecary with tokens",
+        "and speaks to himself while he does so, three and two make five and five make ten, and ten",
+    ]
+    .repeat(8);
+    let mut marks = Vec::new();
+    for (lines, x) in [(&left, 72.0), (&right, 310.0)] {
+        marks.extend(column(x, 760.0, &lines.iter().map(String::as_str).collect::<Vec<_>>()));
+    }
+    marks.extend(column(72.0, 680.0, &prose));
+    let text = read(&[marks]).text;
+    let expected = format!("{}\n\n{}\n\nArgan,", left.join(" "), right.join(" "));
+    assert!(text.starts_with(&expected), "{text}");
+}
+
+#[test]
 fn numbers_along_an_axis_stay_apart() {
     let labels: String = (10..24)
         .map(|number| format!("BT /F 9 Tf {} 700 Td ({number}) Tj ET ", 72.0 + 11.2 * f64::from(number)))
@@ -223,10 +259,11 @@ fn hebrew(_: &mut Document) -> Dictionary {
     }
 }
 
-/// A line as it is drawn, from left to right.
-fn drawn(x: i32, y: i32, logical: &str) -> Vec<u8> {
+/// A line as it is drawn, from left to right; all letters are half an em wide.
+fn drawn(right: i32, y: i32, logical: &str) -> Vec<u8> {
     let (encoded, _, _) = encoding_rs::WINDOWS_1255.encode(logical);
     let visual: Vec<u8> = encoded.iter().rev().copied().collect();
+    let x = right - 5 * i32::try_from(visual.len()).unwrap();
     let mut out = format!("BT /F 10 Tf {x} {y} Td (").into_bytes();
     out.extend(visual);
     out.extend(b") Tj ET ");
@@ -246,8 +283,8 @@ fn hebrew_columns_are_read_from_the_right() {
         ["הטוחן ישן רק שעות", "אחדות בימי הקציר כי", "העגלות עומדות בתור", "לפני השער מן הבוקר", "ועד הערב בלי הפסקה"];
     let mut content = Vec::new();
     for (row, (r, l)) in (0..).zip(right.iter().zip(&left)) {
-        content.extend(drawn(320, 700 - 12 * row, r));
-        content.extend(drawn(100, 700 - 12 * row, l));
+        content.extend(drawn(440, 700 - 12 * row, r));
+        content.extend(drawn(220, 700 - 12 * row, l));
     }
     assert_eq!(page(hebrew, content).text, format!("{}\n\n{}", right.join(" "), left.join(" ")));
 }
