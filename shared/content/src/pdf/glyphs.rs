@@ -277,6 +277,8 @@ fn without_doubles(glyphs: Vec<Glyph>) -> Vec<Glyph> {
             cells.get(&cell).is_some_and(|here| {
                 here.iter().rev().take(16).any(|&index| {
                     let known: &Glyph = &kept[index];
+                    // Within one run narrow letters follow one another, as those that stretch an Arabic word.
+                    let near = if known.run == glyph.run { 0.02 * glyph.size } else { near };
                     known.text == glyph.text && (known.x0 - glyph.x0).abs() < near && (known.y - glyph.y).abs() < near
                 })
             })

@@ -173,6 +173,19 @@ fn letters_of_a_font_that_stands_in_have_the_width_of_the_missing_one() {
 }
 
 #[test]
+fn what_is_drawn_twice_is_read_once_but_narrow_letters_are_not() {
+    let bold = "BT /F 10 Tf 72 700 Td (still) Tj 0.3 0 Td (still) Tj ET";
+    assert_eq!(page(helvetica, bold).text, "still");
+    let font = |_: &mut Document| {
+        dictionary! {
+            "Type" => "Font", "Subtype" => "TrueType", "BaseFont" => "Narrow", "Encoding" => "WinAnsiEncoding",
+            "FirstChar" => 32, "LastChar" => 126, "Widths" => vec![Object::from(100); 95],
+        }
+    };
+    assert_eq!(page(font, "BT /F 10 Tf 72 700 Td (alllla) Tj ET").text, "alllla");
+}
+
+#[test]
 fn columns_above_a_page_of_prose_are_columns() {
     let verse = |label: &str| -> Vec<String> {
         ["rides so late through night", "it is the father", "he has the boy well", "he holds him safe and warm"]
