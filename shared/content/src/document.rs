@@ -97,6 +97,27 @@ pub struct Extracted {
     pub warnings: Vec<Warning>,
 }
 
+impl Extracted {
+    /// The same with its title as the first heading.
+    pub(crate) fn headed(self) -> Self {
+        let Self { media_type, text, blocks, metadata, warnings } = self;
+        let mut builder = Builder::default();
+        builder.push(BlockKind::Heading { level: 1 }, None, metadata.title.as_deref().unwrap_or_default());
+        if !builder.blocks.is_empty() && !blocks.is_empty() {
+            builder.text.push_str("\n\n");
+            builder.chars += 2;
+        }
+        let shift = builder.chars;
+        builder.text.push_str(&text);
+        builder.blocks.extend(blocks.into_iter().map(|block| Block {
+            start: block.start + shift,
+            end: block.end + shift,
+            ..block
+        }));
+        builder.finish(media_type, metadata, warnings)
+    }
+}
+
 /// One part of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
@@ -108,6 +129,9 @@ pub struct Block {
     pub start: usize,
     /// Where it ends, exclusive, in Unicode scalar values.
     pub end: usize,
+    /// The language of code, in lower case, where the document names it: `rust`, `c++`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
 }
 
 /// What a block is.
@@ -127,6 +151,8 @@ pub enum BlockKind {
     Table,
     /// Code or other text whose line breaks and spaces matter.
     Code,
+    /// Words of somebody else, set apart.
+    Quote,
 }
 
 /// What a document says about itself, or what could be found out.
@@ -251,6 +277,15 @@ pub(crate) struct Builder {
 impl Builder {
     /// Appends a block; one without any visible character is left out.
     pub(crate) fn push(&mut self, kind: BlockKind, page: Option<u32>, content: &str) {
+        self.append(kind, page, content, None);
+    }
+
+    /// Appends code, with the language it is in.
+    pub(crate) fn push_code(&mut self, page: Option<u32>, content: &str, language: Option<String>) {
+        self.append(BlockKind::Code, page, content, language);
+    }
+
+    fn append(&mut self, kind: BlockKind, page: Option<u32>, content: &str, language: Option<String>) {
         let clean = normalised(content, kind);
         if clean.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
             return;
@@ -263,7 +298,7 @@ impl Builder {
         let start = self.chars;
         self.chars += clean.chars().count();
         self.text.push_str(&clean);
-        self.blocks.push(Block { kind, page, start, end: self.chars });
+        self.blocks.push(Block { kind, page, start, end: self.chars, language });
     }
 
     /// Appends what another builder holds, all of it on one page.

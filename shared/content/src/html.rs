@@ -1,23 +1,37 @@
-//! HTML to blocks: main content by a readability algorithm, doubted when it is thin, and metadata from the head.
+//! HTML to blocks: main content by what was learned from pages, doubted when it is thin, and metadata from the head.
 
+mod author;
 mod blocks;
+mod choose;
+mod code;
+mod dates;
+mod elements;
+mod facts;
+mod features;
+mod forest;
+mod hints;
+mod linked;
 mod meta;
+mod outline;
+mod page;
+mod phrases;
+mod title;
 mod tree;
 
-use dom_smoothie::Readability;
 use scraper::Html;
 
 use crate::document::Builder;
-use crate::{BlockKind, ContentError, ExtractOptions, Extracted, MediaType, Warning, charset, guard};
+use crate::{BlockKind, ContentError, ExtractOptions, Extracted, MediaType, Metadata, Warning, charset, guard};
 use blocks::Scope;
+use choose::Judged;
+use features::letters;
+use linked::Linked;
+use outline::Outline;
 
 pub(crate) use meta::web_address;
 
 /// How far the charset declaration may stand from the start, in bytes (WHATWG HTML, 13.2.3.2).
 const META_WINDOW: usize = 1024 * 4;
-
-/// Element nesting above which recursive algorithms are not trusted with a page.
-const MAX_DEPTH: usize = 400;
 
 /// Main content with fewer visible characters than this is doubted.
 const THIN: usize = 250;
@@ -35,32 +49,122 @@ pub(crate) fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracte
         .unwrap_or_else(|_| Err(ContentError::DocumentDamaged { media_type: MediaType::Html.as_str().to_owned() }))
 }
 
+/// The pieces of text of a page, as the reader of main content sees them: what it is trained and examined with.
+#[derive(Debug, Clone, Default)]
+pub struct HtmlPieces {
+    /// In the order of the page.
+    pub pieces: Vec<HtmlPiece>,
+    /// Each element's parent, by number; the first is its own.
+    pub parents: Vec<usize>,
+    /// The names of the figures.
+    pub names: Vec<&'static str>,
+}
+
+/// One run of text between the edges of blocks.
+#[derive(Debug, Clone)]
+pub struct HtmlPiece {
+    /// The text, white space collapsed.
+    pub text: String,
+    /// The innermost element around it, by number.
+    pub element: usize,
+    /// What was counted of it, in the order of [`HtmlPieces::names`].
+    pub figures: Vec<f32>,
+    /// The numbers of five containers around it, innermost first, then that of the path it shares with pieces set like it.
+    pub groups: Vec<usize>,
+}
+
+/// Takes a page apart, as [`extract`](crate::extract) does before it decides.
+///
+/// # Errors
+///
+/// As [`extract`](crate::extract).
+pub fn html_pieces(bytes: &[u8], options: &ExtractOptions) -> Result<HtmlPieces, ContentError> {
+    let embedded = declared_in_head(&bytes[..bytes.len().min(META_WINDOW)]);
+    let (text, _) = charset::decode(bytes, options.declared.as_deref(), embedded.as_deref())?;
+    let page = tree::document(&text.replace('\0', ""))?;
+    let linked = Linked::of(&page);
+    let outline = Outline::of(&page);
+    let title = meta::read(&page, &linked, &outline, options.base_url.as_ref()).title.unwrap_or_default();
+    let table = features::of(&outline, &title, linked.signs());
+    let parents = outline.elements.iter().map(|element| element.parent).collect();
+    let rows = outline.pieces.into_iter().zip(table.rows).zip(table.groups);
+    let pieces = rows.map(|((piece, figures), groups)| HtmlPiece {
+        text: piece.text,
+        element: piece.inner,
+        figures,
+        groups: groups.to_vec(),
+    });
+    Ok(HtmlPieces { pieces: pieces.collect(), parents, names: features::names() })
+}
+
 fn read(source: &str, options: &ExtractOptions, warning: Option<Warning>) -> Result<Extracted, ContentError> {
     let page = tree::document(source)?;
+    let linked = Linked::of(&page);
+    let outline = Outline::of(&page);
+    let metadata = meta::read(&page, &linked, &outline, options.base_url.as_ref());
+    let judged = choose::judge(outline, metadata.title.as_deref().unwrap_or_default(), linked.signs());
     let mut warnings: Vec<Warning> = warning.into_iter().collect();
-    let article = main_content(source, &page, options);
-    let metadata = meta::read(&page, article.as_ref(), options.base_url.as_ref());
 
-    let mut body = Builder::default();
-    blocks::push(&mut body, &page, Scope::Body);
-    let mut main = Builder::default();
-    if let Some(article) = &article {
-        let fragment = tree::fragment(&article.content)?;
-        push_title(&mut main, &fragment, metadata.title.as_deref());
-        blocks::push(&mut main, &fragment, Scope::Article);
+    let mut main = blocks_of(&page, Scope::Chosen(&judged.kept(choose::LIKELY)));
+    if size(&main) < THIN {
+        let (other, unclear) = doubted(&page, &judged, &linked, main);
+        main = other;
+        warnings.extend(unclear.then_some(Warning::MainContentUnclear));
     }
-    let (main_size, body_size) = (size(&main), size(&body));
-    let thin = main_size < THIN && body_size > main_size * RATIO;
-    let chosen = if article.is_none() || thin || main_size == 0 {
-        warnings.push(Warning::MainContentUnclear);
-        body
-    } else {
-        main
-    };
-    if chosen.blocks().is_empty() {
+    if main.blocks().is_empty() {
         return Err(ContentError::EmptyDocument);
     }
-    Ok(chosen.finish(MediaType::Html, metadata, warnings))
+    Ok(titled(main, metadata, warnings))
+}
+
+/// What is taken of a page whose main content is thin: the same, or more of it, or what the page says of itself, or all
+/// of the body, and in the end whatever can be seen. Only if all are empty is the page.
+fn doubted(page: &Html, judged: &Judged, linked: &Linked, main: Builder) -> (Builder, bool) {
+    let enough = |than: &Builder, by: &Builder| size(than) * RATIO < size(by);
+    let possible = blocks_of(page, Scope::Chosen(&judged.kept(choose::POSSIBLE)));
+    let body = blocks_of(page, Scope::Body);
+    let described = described(linked);
+    if enough(&main, &described) && enough(&possible, &described) {
+        return (described, true);
+    }
+    let main = if enough(&main, &possible) { possible } else { main };
+    if size(&main) > 0 && !enough(&main, &body) {
+        return (main, false);
+    }
+    if size(&body) > 0 {
+        return (body, true);
+    }
+    (blocks_of(page, Scope::Article), true)
+}
+
+fn blocks_of(page: &Html, scope: Scope<'_>) -> Builder {
+    let mut builder = Builder::default();
+    blocks::push(&mut builder, page, scope);
+    builder
+}
+
+/// The text that JSON-LD gives as the page's own, for pages that scripts would have to draw.
+fn described(linked: &Linked) -> Builder {
+    let mut builder = Builder::default();
+    let text = linked.body().unwrap_or_default();
+    if text.contains(['<', '&']) {
+        push_fragment(&mut builder, text);
+    } else {
+        text.lines().for_each(|line| builder.push(BlockKind::Paragraph, None, line));
+    }
+    builder
+}
+
+/// Ends the document, with its title as the first heading: main content often begins below it, and search and heading
+/// paths want it.
+fn titled(main: Builder, metadata: Metadata, warnings: Vec<Warning>) -> Extracted {
+    let wanted = letters(metadata.title.as_deref().unwrap_or_default());
+    let document = main.finish(MediaType::Html, metadata, warnings);
+    let repeats = |block: &crate::Block| {
+        let text: String = document.text.chars().skip(block.start).take(block.end - block.start).collect();
+        matches!(block.kind, BlockKind::Heading { .. }) && letters(&text) == wanted
+    };
+    if wanted.is_empty() || document.blocks.iter().take(4).any(repeats) { document } else { document.headed() }
 }
 
 /// Appends the blocks of a piece of HTML within another format. One that cannot be parsed is kept as it stands.
@@ -74,35 +178,6 @@ pub(crate) fn push_fragment(builder: &mut Builder, markup: &str) {
 /// The text of a piece of HTML without its markup; none if it cannot be parsed.
 pub(crate) fn bare_text(markup: &str) -> Option<String> {
     tree::fragment(markup).ok().map(|fragment| fragment.root_element().text().collect())
-}
-
-/// The article, or none where the algorithm finds none, fails, or the page is nested beyond reason.
-fn main_content(source: &str, page: &Html, options: &ExtractOptions) -> Option<dom_smoothie::Article> {
-    if blocks::depth(page) > MAX_DEPTH {
-        return None;
-    }
-    let base = options.base_url.as_ref().map(url::Url::as_str);
-    guard::guarded(|| Readability::new(source, base, None).and_then(|mut reader| reader.parse()).ok()).ok().flatten()
-}
-
-/// Readability drops the heading that repeats the page's title; search and heading paths want it.
-fn push_title(builder: &mut Builder, fragment: &Html, title: Option<&str>) {
-    let Some(title) = title.filter(|title| !title.trim().is_empty()) else { return };
-    let wanted = letters(title);
-    let mut probe = Builder::default();
-    blocks::push(&mut probe, fragment, Scope::Article);
-    let document = probe.finish(MediaType::Html, crate::Metadata::default(), Vec::new());
-    let repeated = document.blocks.iter().take(4).any(|block| {
-        let text: String = document.text.chars().skip(block.start).take(block.end - block.start).collect();
-        matches!(block.kind, BlockKind::Heading { .. }) && letters(&text) == wanted
-    });
-    if !repeated {
-        builder.push(BlockKind::Heading { level: 1 }, None, title);
-    }
-}
-
-fn letters(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// Characters in blocks other than headings.

@@ -67,6 +67,7 @@ pub use chunk::{CHUNKER_VERSION, Chunk, ChunkOptions, chunk};
 pub use document::{Block, BlockKind, Extracted, MediaType, Metadata, Warning};
 pub use error::ContentError;
 pub use feed::{Enclosure, Entry, Feed, FeedError, parse_feed};
+pub use html::{HtmlPiece, HtmlPieces, html_pieces};
 pub use options::{DEFAULT_MAX_PAGES, ExtractOptions};
 pub use sniff::sniff;
 

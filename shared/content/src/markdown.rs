@@ -48,6 +48,9 @@ struct Reader {
     /// The next number of each open list; none for bullets.
     lists: Vec<Option<u64>>,
     marker: Option<String>,
+    quotes: usize,
+    /// The language of the code at hand.
+    language: Option<String>,
     rows: Vec<Vec<String>>,
     row: Vec<String>,
 }
@@ -75,7 +78,11 @@ impl Reader {
     fn open(&mut self, tag: Tag<'_>) {
         match tag {
             Tag::Paragraph if !self.lists.is_empty() => self.flush(),
-            Tag::Paragraph | Tag::BlockQuote(_) | Tag::FootnoteDefinition(_) => self.flush(),
+            Tag::Paragraph | Tag::FootnoteDefinition(_) => self.flush(),
+            Tag::BlockQuote(_) => {
+                self.flush();
+                self.quotes += 1;
+            }
             Tag::Heading { level, .. } => {
                 self.flush();
                 self.kind = Some(BlockKind::Heading { level: level_of(level) });
@@ -83,8 +90,13 @@ impl Reader {
             Tag::CodeBlock(kind) => {
                 self.flush();
                 self.kind = Some(BlockKind::Code);
-                if let CodeBlockKind::Indented = kind {
-                    self.marker = None;
+                match kind {
+                    CodeBlockKind::Indented => self.marker = None,
+                    // What follows the first word of an info string is not the language (CommonMark 0.31, 4.5).
+                    CodeBlockKind::Fenced(info) => {
+                        let name = info.split([' ', ',', '{']).next().unwrap_or_default().to_ascii_lowercase();
+                        self.language = Some(name).filter(|name| !name.is_empty());
+                    }
                 }
             }
             Tag::HtmlBlock => {
@@ -121,6 +133,10 @@ impl Reader {
                 self.flush();
             }
             TagEnd::Paragraph | TagEnd::CodeBlock | TagEnd::Item => self.flush(),
+            TagEnd::BlockQuote(_) => {
+                self.flush();
+                self.quotes = self.quotes.saturating_sub(1);
+            }
             TagEnd::HtmlBlock => {
                 self.in_html = false;
                 let markup = std::mem::take(&mut self.buffer);
@@ -164,6 +180,8 @@ impl Reader {
         match (kind, self.marker.take()) {
             (None, Some(marker)) => self.builder.push(BlockKind::ListItem, None, &(marker + content.trim())),
             (None, None) if in_list => self.builder.push(BlockKind::ListItem, None, content.trim()),
+            (None, None) if self.quotes > 0 => self.builder.push(BlockKind::Quote, None, &content),
+            (Some(BlockKind::Code), _) => self.builder.push_code(None, &content, self.language.take()),
             (kind, _) => self.builder.push(kind.unwrap_or(BlockKind::Paragraph), None, &content),
         }
     }
@@ -240,6 +258,15 @@ mod tests {
         assert_eq!(doc.metadata.author.as_deref(), Some("A. Writer"));
         assert_eq!(doc.metadata.created.unwrap().to_rfc3339(), "2026-01-02T00:00:00+00:00");
         assert_eq!(doc.metadata.language.as_deref(), Some("en"));
+    }
+
+    #[test]
+    fn quotes_and_the_language_of_code_are_kept() {
+        let doc = read("> Said\n> somebody.\n\nAnd so on.\n\n```Rust,ignore\nfn main() {}\n```\n");
+        assert_eq!(doc.blocks[0].kind, BlockKind::Quote);
+        assert_eq!(doc.blocks[1].kind, BlockKind::Paragraph);
+        assert_eq!((doc.blocks[2].kind, doc.blocks[2].language.as_deref()), (BlockKind::Code, Some("rust")));
+        assert_eq!(doc.text, "Said somebody.\n\nAnd so on.\n\nfn main() {}");
     }
 
     #[test]

@@ -1,18 +1,26 @@
 //! A parsed page, or a part of one, to blocks. Walks without recursion: nesting is bounded by nobody.
 
+use ego_tree::NodeRef;
 use ego_tree::iter::Edge;
 use scraper::node::Element;
 use scraper::{Html, Node};
 
+use super::code::{self, is_line_number};
+use super::elements::{is_block, is_never_text};
 use crate::document::Builder;
 use crate::{BlockKind, table};
 
 /// Cells longer than this on average, in characters, speak for a table that only lays out a page.
 const LAYOUT_CELL: usize = 400;
 
+/// Nodes of a table looked at for code.
+const TABLE_PROBE: usize = 2_000;
+
 /// What part of a page is walked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Scope<'k> {
+    /// Chosen text nodes, by their number in the page.
+    Chosen(&'k [bool]),
     /// Chosen content: everything visible counts.
     Article,
     /// A whole page: navigation, header, footer, asides and forms are left out.
@@ -20,13 +28,13 @@ pub(super) enum Scope {
 }
 
 /// Appends the blocks of a page or fragment.
-pub(super) fn push(builder: &mut Builder, page: &Html, scope: Scope) {
+pub(super) fn push(builder: &mut Builder, page: &Html, scope: Scope<'_>) {
     let mut walker = Walker::new(builder, scope);
     for edge in page.tree.root().traverse() {
         match edge {
             Edge::Open(node) => match node.value() {
-                Node::Text(text) => walker.text(text),
-                Node::Element(element) => walker.open(element),
+                Node::Text(text) => walker.text_node(text),
+                Node::Element(element) => walker.open(element, node),
                 _ => {}
             },
             Edge::Close(node) => {
@@ -39,24 +47,11 @@ pub(super) fn push(builder: &mut Builder, page: &Html, scope: Scope) {
     walker.flush();
 }
 
-/// The deepest nesting of a page.
-pub(super) fn depth(page: &Html) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    for edge in page.tree.root().traverse() {
-        match edge {
-            Edge::Open(_) => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            Edge::Close(_) => depth -= 1,
-        }
-    }
-    deepest
-}
-
 struct Walker<'b> {
     builder: &'b mut Builder,
-    scope: Scope,
+    scope: Scope<'b>,
+    /// How many text nodes have been passed.
+    nodes: usize,
     /// How many elements that are left out are open.
     hidden: usize,
     /// How many elements that keep white space are open.
@@ -70,13 +65,19 @@ struct Walker<'b> {
     tables: usize,
     nested_table: bool,
     rows: Vec<Vec<String>>,
+    /// Whether each open table is one for itself, and not a frame around code.
+    real_tables: Vec<bool>,
+    quotes: usize,
+    /// The language of the code that comes next.
+    language: Option<String>,
 }
 
 impl<'b> Walker<'b> {
-    fn new(builder: &'b mut Builder, scope: Scope) -> Self {
+    fn new(builder: &'b mut Builder, scope: Scope<'b>) -> Self {
         Self {
             builder,
             scope,
+            nodes: 0,
             hidden: 0,
             verbatim: 0,
             kind: BlockKind::Paragraph,
@@ -87,13 +88,29 @@ impl<'b> Walker<'b> {
             tables: 0,
             nested_table: false,
             rows: Vec::new(),
+            real_tables: Vec::new(),
+            quotes: 0,
+            language: None,
+        }
+    }
+
+    fn text_node(&mut self, text: &str) {
+        let chosen = match self.scope {
+            Scope::Chosen(kept) => kept.get(self.nodes).copied().unwrap_or(false),
+            Scope::Article | Scope::Body => true,
+        };
+        self.nodes += 1;
+        if self.hidden > 0 {
+            return;
+        }
+        if chosen {
+            self.text(text);
+        } else if self.verbatim == 0 && text.contains(char::is_whitespace) {
+            self.text(" ");
         }
     }
 
     fn text(&mut self, text: &str) {
-        if self.hidden > 0 {
-            return;
-        }
         if self.verbatim > 0 {
             self.buffer.push_str(text);
             return;
@@ -107,7 +124,7 @@ impl<'b> Walker<'b> {
         }
     }
 
-    fn open(&mut self, element: &Element) {
+    fn open(&mut self, element: &Element, node: NodeRef<'_, Node>) {
         let name = element.name();
         if self.hidden > 0 || self.is_hidden(element) {
             self.hidden += 1;
@@ -116,16 +133,7 @@ impl<'b> Walker<'b> {
         match name {
             "br" => self.line_break(),
             "hr" => self.block_edge(),
-            "table" => {
-                if self.tables == 0 {
-                    self.flush();
-                    self.rows.clear();
-                    self.nested_table = false;
-                } else {
-                    self.nested_table = true;
-                }
-                self.tables += 1;
-            }
+            "table" => self.open_table(node),
             "tr" if self.tables == 1 => {
                 self.keep_stray();
                 self.rows.push(Vec::new());
@@ -137,10 +145,16 @@ impl<'b> Walker<'b> {
                 self.flush();
                 self.kind = BlockKind::Heading { level: name.as_bytes()[1] - b'0' };
             }
-            "pre" | "textarea" => {
+            "pre" => {
                 self.flush();
                 self.kind = BlockKind::Code;
                 self.verbatim += 1;
+                self.language = code::language(element).or(self.language.take());
+            }
+            "code" if self.verbatim > 0 => self.language = self.language.take().or_else(|| code::language(element)),
+            "blockquote" => {
+                self.block_edge();
+                self.quotes += 1;
             }
             "ul" | "menu" => self.open_list(None),
             "ol" => self.open_list(Some(element.attr("start").and_then(|n| n.trim().parse().ok()).unwrap_or(1))),
@@ -149,9 +163,34 @@ impl<'b> Walker<'b> {
                 self.items += 1;
                 self.marker = Some(self.next_marker());
             }
-            _ if is_block(name) => self.block_edge(),
+            _ if is_block(name) => {
+                self.block_edge();
+                // Highlighters name the language on a frame around the code.
+                if self.verbatim == 0 {
+                    self.language = code::language(element).or(self.language.take());
+                }
+            }
             _ => {}
         }
+    }
+
+    fn open_table(&mut self, node: NodeRef<'_, Node>) {
+        let is_code =
+            |node: NodeRef<'_, Node>| node.value().as_element().is_some_and(|element| element.name() == "pre");
+        let real = self.tables > 0 || !node.descendants().take(TABLE_PROBE).any(is_code);
+        self.real_tables.push(real);
+        if !real {
+            self.block_edge();
+            return;
+        }
+        if self.tables == 0 {
+            self.flush();
+            self.rows.clear();
+            self.nested_table = false;
+        } else {
+            self.nested_table = true;
+        }
+        self.tables += 1;
     }
 
     fn close(&mut self, element: &Element) {
@@ -161,6 +200,7 @@ impl<'b> Walker<'b> {
         }
         let name = element.name();
         match name {
+            "table" if self.real_tables.pop() == Some(false) => self.block_edge(),
             "table" => {
                 self.tables = self.tables.saturating_sub(1);
                 if self.tables == 0 {
@@ -184,10 +224,15 @@ impl<'b> Walker<'b> {
                 self.flush();
                 self.kind = BlockKind::Paragraph;
             }
-            "pre" | "textarea" => {
+            "pre" => {
                 self.flush();
                 self.verbatim = self.verbatim.saturating_sub(1);
                 self.kind = BlockKind::Paragraph;
+                self.language = None;
+            }
+            "blockquote" => {
+                self.block_edge();
+                self.quotes = self.quotes.saturating_sub(1);
             }
             "ul" | "ol" | "menu" => {
                 self.flush();
@@ -278,81 +323,29 @@ impl<'b> Walker<'b> {
             (BlockKind::Paragraph, None) if self.items > 0 => {
                 self.builder.push(BlockKind::ListItem, None, content.trim());
             }
-            (kind, _) => self.builder.push(kind, None, &content),
+            (BlockKind::Paragraph, None) if self.quotes > 0 => self.builder.push(BlockKind::Quote, None, &content),
+            (BlockKind::Code, _) => self.builder.push_code(None, &content, self.language.take()),
+            (kind, _) => {
+                self.language = None;
+                self.builder.push(kind, None, &content);
+            }
         }
     }
 
     fn is_hidden(&self, element: &Element) -> bool {
-        let never = matches!(
-            element.name(),
-            "head"
-                | "script"
-                | "style"
-                | "noscript"
-                | "template"
-                | "svg"
-                | "math"
-                | "iframe"
-                | "object"
-                | "select"
-                | "button"
-                | "dialog"
-        );
-        let invisible = element.attr("hidden").is_some() || element.attr("aria-hidden") == Some("true");
-        let around = self.scope == Scope::Body
-            && (matches!(element.name(), "nav" | "header" | "footer" | "aside" | "form")
-                || matches!(element.attr("role"), Some("navigation" | "banner" | "contentinfo" | "search")));
-        never || (invisible && self.scope == Scope::Body) || around
+        let name = element.name();
+        if is_never_text(name) || is_line_number(element) {
+            return true;
+        }
+        match self.scope {
+            Scope::Chosen(_) => false,
+            Scope::Article => matches!(name, "button" | "dialog"),
+            Scope::Body => {
+                matches!(name, "button" | "dialog" | "nav" | "header" | "footer" | "aside" | "form")
+                    || matches!(element.attr("role"), Some("navigation" | "banner" | "contentinfo" | "search"))
+                    || element.attr("hidden").is_some()
+                    || element.attr("aria-hidden") == Some("true")
+            }
+        }
     }
-}
-
-fn is_block(name: &str) -> bool {
-    matches!(
-        name,
-        "address"
-            | "article"
-            | "aside"
-            | "blockquote"
-            | "body"
-            | "center"
-            | "dd"
-            | "details"
-            | "dialog"
-            | "div"
-            | "dl"
-            | "dt"
-            | "fieldset"
-            | "figcaption"
-            | "figure"
-            | "footer"
-            | "form"
-            | "header"
-            | "hgroup"
-            | "html"
-            | "legend"
-            | "main"
-            | "nav"
-            | "optgroup"
-            | "option"
-            | "p"
-            | "section"
-            | "summary"
-            | "td"
-            | "th"
-            | "tr"
-            | "tbody"
-            | "thead"
-            | "tfoot"
-            | "caption"
-            | "ul"
-            | "ol"
-            | "li"
-            | "h1"
-            | "h2"
-            | "h3"
-            | "h4"
-            | "h5"
-            | "h6"
-            | "pre"
-    )
 }

@@ -1,68 +1,41 @@
-//! What the head of a page says: title, byline, date, canonical address, language.
+//! What a page says about itself: title, author, date, canonical address, language.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
-use dom_smoothie::Article;
-use scraper::{Html, Selector};
+use scraper::Html;
 use url::Url;
 
+use super::facts::Facts;
+use super::features::letters;
+use super::linked::{self, Linked};
+use super::outline::Outline;
+use super::{author, dates, title};
 use crate::{Metadata, language};
 
-/// Collects the metadata of a page; what the article reader found out comes second to what the page declares.
-pub(super) fn read(page: &Html, article: Option<&Article>, base: Option<&Url>) -> Metadata {
-    let title = article
-        .map(|article| article.title.clone())
-        .or_else(|| meta(page, &["og:title", "twitter:title", "dc.title"]))
-        .or_else(|| text(page, "title"))
-        .or_else(|| text(page, "h1"));
-    let author = article
-        .and_then(|article| article.byline.clone())
-        .or_else(|| meta(page, &["author", "article:author", "dc.creator"]))
-        .map(|author| author.trim().trim_start_matches("By ").trim_start_matches("by ").to_owned())
-        // Some pages name the author by the address of a profile.
-        .filter(|author| !author.starts_with("http"));
-    let created = article
-        .and_then(|article| article.published_time.clone())
-        .or_else(|| {
-            meta(page, &["article:published_time", "datepublished", "date", "dc.date", "dcterms.created", "pubdate"])
-        })
-        .or_else(|| attribute(page, "time[datetime]", "datetime"))
-        .and_then(|value| moment(&value));
-    let canonical = attribute(page, "link[rel='canonical']", "href").or_else(|| meta(page, &["og:url"]));
+/// Collects the metadata of a page: JSON-LD and the head first, then what the markup marks, then what stands near the
+/// headline.
+pub(super) fn read(page: &Html, linked: &Linked, outline: &Outline, base: Option<&Url>) -> Metadata {
+    let facts = Facts::of(page);
+    let headline = linked.subject().and_then(|subject| linked::text(subject, &["headline", "name"]));
+    let canonical = facts.canonical.as_deref().or_else(|| facts.meta(&["og:url"]));
+    let canonical_url = canonical.and_then(|address| web_address(address, base));
+    let own = canonical_url.as_deref().and_then(|address| Url::parse(address).ok());
+    let title = title::of(&facts, headline, base.or(own.as_ref()));
+    let wanted = title.as_deref().map(letters).filter(|title| title.len() > 3);
+    let place = wanted.and_then(|wanted| {
+        // A text of another length is another text: most need not be compared.
+        let alike = |text: &str| text.len() >= wanted.len() && text.len() < wanted.len() * 2 + 20;
+        outline.pieces.iter().position(|piece| alike(&piece.text) && letters(&piece.text) == wanted)
+    });
     Metadata {
-        title: title.as_deref().map(squeeze).filter(|title| !title.is_empty()),
-        author: author.as_deref().map(squeeze).filter(|author| !author.is_empty()),
-        created,
-        language: attribute(page, "html", "lang")
-            .or_else(|| attribute(page, "html", "xml:lang"))
-            .or_else(|| meta(page, &["content-language", "og:locale"]))
-            .and_then(|tag| language::from_tag(&tag)),
+        author: author::of(&facts, linked, outline, place),
+        created: dates::of(&facts, linked, outline, place, base.or(own.as_ref())),
+        language: [facts.language.as_deref(), facts.meta(&["content-language", "og:locale", "dc.language"])]
+            .into_iter()
+            .flatten()
+            .find_map(language::from_tag),
         page_count: None,
-        canonical_url: canonical.and_then(|address| web_address(&address, base)),
+        canonical_url,
+        title: title.as_deref().map(squeeze).filter(|title| !title.is_empty()),
     }
-}
-
-/// The content of the first `<meta>` with one of these names, in the order of the names.
-fn meta(page: &Html, names: &[&str]) -> Option<String> {
-    let selector = Selector::parse("meta[content]").ok()?;
-    names.iter().find_map(|name| {
-        page.select(&selector).find_map(|element| {
-            let named = ["name", "property", "itemprop", "http-equiv"]
-                .iter()
-                .any(|key| element.attr(key).is_some_and(|value| value.eq_ignore_ascii_case(name)));
-            let content = element.attr("content").unwrap_or_default().trim();
-            (named && !content.is_empty()).then(|| content.to_owned())
-        })
-    })
-}
-
-fn attribute(page: &Html, selector: &str, name: &str) -> Option<String> {
-    let selector = Selector::parse(selector).ok()?;
-    page.select(&selector).find_map(|element| element.attr(name)).map(str::to_owned)
-}
-
-fn text(page: &Html, selector: &str) -> Option<String> {
-    let selector = Selector::parse(selector).ok()?;
-    page.select(&selector).map(|element| element.text().collect::<String>()).find(|text| !text.trim().is_empty())
 }
 
 fn squeeze(text: &str) -> String {
@@ -76,28 +49,4 @@ pub(crate) fn web_address(address: &str, base: Option<&Url>) -> Option<String> {
         None => Url::parse(address.trim()),
     };
     resolved.ok().filter(|url| matches!(url.scheme(), "http" | "https")).map(String::from)
-}
-
-/// The date formats pages use; without a zone, UTC is taken.
-fn moment(value: &str) -> Option<DateTime<Utc>> {
-    let value = value.trim();
-    if let Ok(moment) = DateTime::parse_from_rfc3339(value).or_else(|_| DateTime::parse_from_rfc2822(value)) {
-        return Some(moment.to_utc());
-    }
-    for format in ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z", "%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S %z"] {
-        if let Ok(moment) = DateTime::parse_from_str(value, format) {
-            return Some(moment.to_utc());
-        }
-    }
-    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"] {
-        if let Ok(moment) = NaiveDateTime::parse_from_str(value, format) {
-            return Some(moment.and_utc());
-        }
-    }
-    for format in ["%Y-%m-%d", "%Y/%m/%d", "%B %d, %Y", "%b %d, %Y", "%d %B %Y", "%d %b %Y", "%Y%m%d"] {
-        if let Ok(day) = NaiveDate::parse_from_str(value, format) {
-            return day.and_hms_opt(0, 0, 0).map(|moment| moment.and_utc());
-        }
-    }
-    None
 }

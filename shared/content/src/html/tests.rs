@@ -9,32 +9,146 @@ fn page(source: &str) -> Extracted {
     read_any(source.as_bytes(), &options).unwrap()
 }
 
+/// Every one of these phrases is in the text.
+#[track_caller]
+fn holds(doc: &Extracted, phrases: &[&str]) {
+    for phrase in phrases {
+        assert!(doc.text.contains(phrase), "without {phrase:?}:\n{}", doc.text);
+    }
+}
+
+/// None of these phrases is in the text.
+#[track_caller]
+fn lacks(doc: &Extracted, phrases: &[&str]) {
+    for phrase in phrases {
+        assert!(!doc.text.contains(phrase), "with {phrase:?}:\n{}", doc.text);
+    }
+}
+
+/// The text of the first block of a kind.
+fn first(doc: &Extracted, kind: BlockKind) -> (String, Option<&str>) {
+    let block = doc.blocks.iter().find(|block| block.kind == kind).unwrap();
+    (doc.text.chars().skip(block.start).take(block.end - block.start).collect(), block.language.as_deref())
+}
+
 const PARAGRAPH: &str = "The town council voted on Tuesday to restore the old mill, which has stood empty for forty \
 years; work on the wheel, the race and the roof is to begin in spring, and the first flour is promised for the autumn.";
 
 #[test]
 fn the_article_is_kept_and_its_surroundings_are_not() {
-    let doc = page(&format!(
-        "<!doctype html><html lang='en-GB'><head><title>Old mill to grind again | The News</title>
-         <meta property='og:title' content='Old mill to grind again'><meta name='author' content='Jane Miller'>
-         <meta property='article:published_time' content='2026-03-01T08:00:00+01:00'><link rel='canonical' href='/mill'></head>
-         <body><nav><a href='/'>Home</a> <a href='/s'>Sport</a></nav><article><h1>Old mill to grind again</h1><p>{PARAGRAPH}</p>
-         <h2>Costs</h2><p>{PARAGRAPH}</p><ul><li>roof <b>and</b> wheel</li><li>race</li></ul>
-         <table><tr><th>Part</th><th>Cost</th></tr><tr><td>Wheel</td><td>10</td></tr></table><pre>a\n  b</pre><p>{PARAGRAPH}</p></article>
-         <footer>Cookie settings</footer><script>var x = 'tracking';</script></body></html>"
-    ));
-    assert!(!doc.text.contains("Sport") && !doc.text.contains("Cookie") && !doc.text.contains("tracking"));
-    assert!(doc.text.starts_with("Old mill to grind again\n\nThe town council"), "{}", doc.text);
-    assert!(doc.text.contains("- roof and wheel\n- race\n"), "{}", doc.text);
-    assert!(doc.text.contains("| Part | Cost |\n| --- | --- |\n| Wheel | 10 |"), "{}", doc.text);
-    assert!(doc.text.contains("a\n  b"));
-    let title = doc.blocks.first().unwrap();
-    assert!(matches!(title.kind, BlockKind::Heading { level: 1 | 2 }));
-    assert_eq!(doc.metadata.author.as_deref(), Some("Jane Miller"));
-    assert_eq!(doc.metadata.created.unwrap().to_rfc3339(), "2026-03-01T07:00:00+00:00");
-    assert_eq!(doc.metadata.canonical_url.as_deref(), Some("https://news.test/mill"));
-    assert_eq!(doc.metadata.language.as_deref(), Some("en"));
+    let doc = page(include_str!("pages/article.html"));
+    holds(&doc, &["The town council voted", "The roof alone will take", "can do so in the library until then."]);
+    lacks(
+        &doc,
+        &[
+            "Sport",
+            "store cookies",
+            "Accept all",
+            "Tweet",
+            "Bridge closed",
+            "About time!",
+            "Storm warning",
+            "newsletter",
+        ],
+    );
+    lacks(&doc, &["All rights reserved", "Privacy policy", "tracking", "display: none"]);
+    assert!(doc.text.starts_with("Old mill to grind again\n\n"), "{}", doc.text);
     assert!(doc.warnings.is_empty());
+}
+
+#[test]
+fn the_parts_of_an_article_keep_their_kinds() {
+    let doc = page(include_str!("pages/article.html"));
+    assert_eq!(first(&doc, BlockKind::Heading { level: 1 }).0, "Old mill to grind again");
+    assert_eq!(first(&doc, BlockKind::Heading { level: 2 }).0, "What it will cost");
+    assert_eq!(first(&doc, BlockKind::Quote).0, "A mill that stands still is a house with too many stairs.");
+    holds(
+        &doc,
+        &["1. the water rights must be renewed,\n2. the race must be dug out,\n3. and a miller must be found."],
+    );
+    let table = "| Part | Cost |\n| --- | --- |\n| Roof | 120,000 |\n| Wheel and race | 95,000 |";
+    assert_eq!(first(&doc, BlockKind::Table).0, table);
+}
+
+#[test]
+fn a_page_says_who_wrote_it_when_and_where_it_belongs() {
+    let Metadata { title, author, created, language, page_count, canonical_url } =
+        page(include_str!("pages/article.html")).metadata;
+    assert_eq!(title.as_deref(), Some("Old mill to grind again"));
+    assert_eq!(author.as_deref(), Some("Jane Miller"));
+    assert_eq!(created.unwrap().to_rfc3339(), "2026-03-01T07:00:00+00:00");
+    assert_eq!(language.as_deref(), Some("en"));
+    assert_eq!(page_count, None);
+    assert_eq!(canonical_url.as_deref(), Some("https://news.test/2026/03/01/old-mill"));
+}
+
+#[test]
+fn a_thread_keeps_all_of_its_posts() {
+    let doc = page(include_str!("pages/forum.html"));
+    holds(
+        &doc,
+        &["begins to squeal after about an hour", "Look at the water first.", "running for five hours without a sound"],
+    );
+    lacks(&doc, &["Log in", "Greasing iron gudgeons", "Privacy policy", "Forum software"]);
+    assert_eq!(doc.metadata.title.as_deref(), Some("Bearing squeals after an hour"));
+    assert_eq!(doc.metadata.created.unwrap().to_rfc3339(), "2025-11-02T10:00:00+00:00");
+}
+
+#[test]
+fn documentation_keeps_its_code_and_loses_its_navigation() {
+    let doc = page(include_str!("pages/documentation.html"));
+    holds(
+        &doc,
+        &["A job that fails is tried again", "is kept for two weeks", "| --attempts | how often a job is tried |"],
+    );
+    lacks(&doc, &["Getting started", "Frequently asked", "Next: Cancelling", "Copyright"]);
+    let rust = "fn policy() -> Policy {\n    Policy::attempts(5).at_most(minutes(1))\n}";
+    assert_eq!(first(&doc, BlockKind::Code), (rust.to_owned(), Some("rust")));
+    let shell = doc.blocks.iter().filter(|block| block.kind == BlockKind::Code).nth(1).unwrap();
+    assert_eq!(shell.language.as_deref(), Some("sh"));
+    assert_eq!(doc.metadata.title.as_deref(), Some("Retrying a job"));
+}
+
+#[test]
+fn a_product_keeps_its_description_and_not_its_neighbours() {
+    let doc = page(include_str!("pages/product.html"));
+    holds(&doc, &["Two stones of solid granite", "The stones never touch", "granite, forged steel, beech"]);
+    lacks(&doc, &["Flour sieve, fine", "Shipping and returns", "Subscribe to our newsletter"]);
+    assert_eq!(doc.metadata.title.as_deref(), Some("Hand mill \"Granite\" with steel handle"));
+}
+
+#[test]
+fn a_listing_keeps_all_of_its_items() {
+    let doc = page(include_str!("pages/listing.html"));
+    holds(
+        &doc,
+        &[
+            "Courses for millers",
+            "how to read a worn stone",
+            "weirs, rights and neighbours",
+            "tempering and grinding wheat",
+        ],
+    );
+    holds(&doc, &["Cogs, wedges and mortises", "Dressing stones", "From grain to loaf"]);
+    lacks(&doc, &["About us", "registered charity"]);
+}
+
+#[test]
+fn what_only_json_ld_says_is_read_where_nothing_else_is_there() {
+    let body = format!("{PARAGRAPH} {PARAGRAPH}");
+    let doc = page(&format!(
+        "<title>Mill</title><script type='application/ld+json'>{{\"@type\": \"NewsArticle\", \"articleBody\": \"{body}\"}}</script>
+         <div id=app>Loading…</div><script>app()</script>"
+    ));
+    holds(&doc, &[PARAGRAPH]);
+    assert_eq!(doc.warnings, [Warning::MainContentUnclear]);
+}
+
+#[test]
+fn a_page_of_nothing_but_links_gives_them() {
+    let doc = page("<body><nav><a href=/a>Wheels</a> <a href=/b>Stones</a></nav></body>");
+    holds(&doc, &["Wheels", "Stones"]);
+    assert_eq!(doc.warnings, [Warning::MainContentUnclear]);
 }
 
 #[test]
@@ -66,6 +180,16 @@ fn the_charset_of_the_meta_element_is_obeyed() {
     assert!(doc.text.contains("水車小屋で粉を挽く。"));
     assert_eq!(doc.metadata.title.as_deref(), Some("粉挽き"));
     assert_eq!(doc.metadata.language.as_deref(), Some("ja"));
+}
+
+#[test]
+fn a_charset_that_is_declared_wrongly_is_not_believed() {
+    let source = format!(
+        "<html><head><meta charset=iso-8859-1><title>Mühle</title></head><body><p>Größe, Übermaß, Äcker. {PARAGRAPH}</p></body></html>"
+    );
+    let doc = page(&source);
+    holds(&doc, &["Größe, Übermaß, Äcker."]);
+    assert_eq!(doc.metadata.title.as_deref(), Some("Mühle"));
 }
 
 #[test]

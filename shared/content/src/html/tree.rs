@@ -6,6 +6,7 @@
 
 use html5ever::driver::{self, ParseOpts, Parser};
 use html5ever::tendril::{StrTendril, TendrilSink};
+use html5ever::tree_builder::TreeBuilderOpts;
 use html5ever::{QualName, local_name, ns};
 use scraper::{Html, HtmlTreeSink, Node};
 
@@ -19,7 +20,7 @@ const MAX_OPEN: usize = 4_000;
 
 /// Parses a page.
 pub(super) fn document(source: &str) -> Result<Html, ContentError> {
-    parse(source, || driver::parse_document(HtmlTreeSink::new(Html::new_document()), ParseOpts::default()))
+    parse(source, || driver::parse_document(HtmlTreeSink::new(Html::new_document()), rules()))
 }
 
 /// Parses what stands in the body of a page.
@@ -27,8 +28,14 @@ pub(crate) fn fragment(source: &str) -> Result<Html, ContentError> {
     parse(source, || {
         let body = QualName::new(None, ns!(html), local_name!("body"));
         let sink = HtmlTreeSink::new(Html::new_fragment());
-        driver::parse_fragment(sink, ParseOpts::default(), body, Vec::new(), false)
+        driver::parse_fragment(sink, rules(), body, Vec::new(), false)
     })
+}
+
+/// As a browser without scripts: what stands in `<noscript>` is part of the page, and of some pages all there is.
+fn rules() -> ParseOpts {
+    let tree_builder = TreeBuilderOpts { scripting_enabled: false, ..TreeBuilderOpts::default() };
+    ParseOpts { tree_builder, ..ParseOpts::default() }
 }
 
 fn parse(source: &str, parser: impl FnOnce() -> Parser<HtmlTreeSink>) -> Result<Html, ContentError> {
@@ -69,17 +76,26 @@ fn open_elements(source: &str) -> usize {
         "p", "li", "td", "tr", "th", "dt", "dd", "option", "br", "img", "hr", "input", "meta", "link", "area", "base",
         "col", "embed", "source", "track", "wbr", "tbody",
     ];
+    // Shapes, which end themselves within a drawing, and only there.
+    const SHAPES: [&str; 14] = [
+        "svg", "g", "path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "text", "tspan", "use", "defs",
+        "stop",
+    ];
     let (mut open, mut deepest) = (0_usize, 0_usize);
+    let mut drawing = false;
     for (at, _) in source.match_indices('<') {
         let rest = &source.as_bytes()[at + 1..];
         let closing = rest.first() == Some(&b'/');
-        let name: String = rest[usize::from(closing)..]
-            .iter()
-            .take(12)
-            .take_while(|byte| byte.is_ascii_alphanumeric())
-            .map(|byte| char::from(byte.to_ascii_lowercase()))
-            .collect();
-        if name.is_empty() || IMPLIED.contains(&name.as_str()) {
+        let name = &rest[usize::from(closing)..];
+        let length = name.iter().take(12).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        let name = &name[..length];
+        let among = |list: &[&str]| list.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+        if name.is_empty() || among(&IMPLIED) {
+            continue;
+        }
+        drawing = (drawing || name.eq_ignore_ascii_case(b"svg")) && among(&SHAPES);
+        let ended = || rest.iter().position(|byte| *byte == b'>').is_some_and(|end| end > 0 && rest[end - 1] == b'/');
+        if drawing && !closing && ended() {
             continue;
         }
         open = if closing { open.saturating_sub(1) } else { open + 1 };
