@@ -302,13 +302,13 @@ impl Builder {
     }
 
     /// Appends what another builder holds, all of it on one page.
-    pub(crate) fn append(&mut self, other: &Self, page: Option<u32>) {
+    pub(crate) fn extend(&mut self, other: &Self, page: Option<u32>) {
         let mut chars = other.text.chars();
         let mut at = 0;
         for block in &other.blocks {
             let content: String = chars.by_ref().skip(block.start - at).take(block.end - block.start).collect();
             at = block.end;
-            self.push(block.kind, page, &content);
+            self.append(block.kind, page, &content, block.language.clone());
         }
     }
 

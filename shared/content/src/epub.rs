@@ -33,7 +33,7 @@ pub(crate) fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracte
         };
         let mut chapter = Builder::default();
         html::push_fragment(&mut chapter, &markup::body(&source));
-        builder.append(&chapter, Some(page));
+        builder.extend(&chapter, Some(page));
         builder.bounded()?;
     }
     if builder.blocks().is_empty() && !damaged.is_empty() {

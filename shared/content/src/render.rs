@@ -3,7 +3,7 @@
 use crate::{BlockKind, Extracted};
 
 impl Extracted {
-    /// The document in Markdown: headings, lists, tables and code marked as such; signs of other text that would read as
+    /// The document in Markdown: headings, lists, tables, quotes and code marked as such; signs of other text that would read as
     /// markup at the start of a line escaped.
     #[must_use]
     pub fn to_markdown(&self) -> String {
@@ -27,9 +27,14 @@ impl Extracted {
                 }
                 BlockKind::Code => {
                     let fence = fence(&text);
-                    out.push_str(&format!("{fence}\n{text}\n{fence}"));
+                    let language = block.language.as_deref().unwrap_or_default();
+                    out.push_str(&format!("{fence}{language}\n{text}\n{fence}"));
                 }
                 BlockKind::Paragraph => out.push_str(&escaped(&text)),
+                BlockKind::Quote => {
+                    let quoted: Vec<String> = escaped(&text).lines().map(|line| format!("> {line}")).collect();
+                    out.push_str(&quoted.join("\n"));
+                }
                 BlockKind::ListItem | BlockKind::Table => out.push_str(&text),
             }
         }

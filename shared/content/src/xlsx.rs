@@ -41,7 +41,7 @@ pub(crate) fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracte
         let whole = sheet::read(&mut sheet, page, &mut Xml::new(&source), &strings, &formats, builder.chars())?;
         if !sheet.blocks().is_empty() {
             builder.push(BlockKind::Heading { level: 1 }, Some(page), name);
-            builder.append(&sheet, Some(page));
+            builder.extend(&sheet, Some(page));
         }
         builder.bounded()?;
         if !whole {
