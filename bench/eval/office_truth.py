@@ -229,7 +229,7 @@ def mail(message) -> str:
             for hidden in page(["script", "style", "head"]):
                 hidden.decompose()
             out.append(page.get_text("\n"))
-        elif kind == "text/plain":
+        elif kind not in ("text/rfc822-headers", "text/calendar", "text/vcard", "text/x-vcard", "text/directory", "text/css"):
             out.append(part.get_content())
 
     walk(message)
