@@ -105,7 +105,7 @@ fn read(source: &str, options: &ExtractOptions, warning: Option<Warning>) -> Res
     let judged = choose::judge(outline, metadata.title.as_deref().unwrap_or_default(), linked.signs());
     let mut warnings: Vec<Warning> = warning.into_iter().collect();
 
-    let mut main = blocks_of(&page, Scope::Chosen(&judged.kept(choose::LIKELY)));
+    let mut main = blocks_of(&page, Scope::Chosen(&judged.likely()));
     if size(&main) < THIN {
         let (other, unclear) = doubted(&page, &judged, &linked, main);
         main = other;
@@ -121,7 +121,7 @@ fn read(source: &str, options: &ExtractOptions, warning: Option<Warning>) -> Res
 /// of the body, and in the end whatever can be seen. Only if all are empty is the page.
 fn doubted(page: &Html, judged: &Judged, linked: &Linked, main: Builder) -> (Builder, bool) {
     let enough = |than: &Builder, by: &Builder| size(than) * RATIO < size(by);
-    let possible = blocks_of(page, Scope::Chosen(&judged.kept(choose::POSSIBLE)));
+    let possible = blocks_of(page, Scope::Chosen(&judged.possible()));
     let body = blocks_of(page, Scope::Body);
     let described = described(linked);
     if enough(&main, &described) && enough(&possible, &described) {

@@ -12,7 +12,7 @@ pub(super) const COUNT: usize = ELEMENTS.len() + VOCABULARY.len();
 /// A set of hints, one bit each in the order of [`NAMES`].
 pub(super) type Hints = u64;
 
-/// Hints given by the element itself.
+/// Hints given by the element itself, by its place in the page's structure.
 const ELEMENTS: [&str; 18] = [
     "in_nav",
     "in_header",
@@ -33,6 +33,9 @@ const ELEMENTS: [&str; 18] = [
     "in_body_property",
     "in_noscript",
 ];
+
+/// The hint of a table, the tenth.
+pub(super) const TABLE: Hints = 1 << 9;
 
 /// Words in classes and ids, by what they speak of. A word between spaces must stand alone, others may be part of one.
 const VOCABULARY: [(&str, &[&str]); 22] = [
