@@ -76,6 +76,9 @@ const POSTINGS: &str = "
         data       bytea NOT NULL,
         -- What says which rows need not be read stands in the index itself.
         PRIMARY KEY (org_id, config, term, first) INCLUDE (last, entries, most, shortest)
+    ) WITH (
+        -- Every row is written twice, by its ingest and when it is gathered: what the first left is to go soon.
+        autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 20000
     );
     CREATE INDEX postings_fresh ON postings (org_id, config, term) WHERE fresh;
 

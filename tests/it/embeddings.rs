@@ -166,7 +166,7 @@ async fn a_space_that_grew_is_indexed_and_found_in_all_the_same() {
     assert_eq!(site.count("pg_indexes WHERE indexname LIKE 'embeddings_of_%' AND indexdef LIKE '%hnsw%'").await, 1);
 
     // Neighbours that a filter leaves out must not leave the list empty: rare and far ones are found, too.
-    for filter in [json!({ "tags": ["one"] }), json!({ "source": "text", "tags": ["one"] })] {
+    for filter in [json!({ "tags": ["one"] }), json!({ "source": "upload", "tags": ["one"] })] {
         let query = json!({ "query": "mill7", "mode": "semantic", "limit": 20, "filters": filter });
         assert_eq!(site.admin.search(&query).await.len(), 20, "{filter}");
     }
