@@ -3,6 +3,7 @@
 use std::{path::Path, process::ExitCode, sync::Arc};
 
 use gristmill_ai::Embedders;
+use gristmill_extractor::Extractor;
 use gristmill_process::{Process, connect::StartError};
 use gristmill_tests::{
     database::setting,
@@ -11,12 +12,14 @@ use gristmill_tests::{
 use gristmill_worker::Services;
 
 fn main() -> ExitCode {
-    gristmill_process::run(run())
+    gristmill_extractor::serve_if_asked().unwrap_or_else(|| gristmill_process::run(run()))
 }
 
 async fn run() -> Result<ExitCode, StartError> {
     let process = Process::start().await?;
-    let mut services = Services::new(&process.config.fetch, process.files.clone())?;
+    let config = &process.config;
+    let extractor = Extractor::new(&config.extract, config.worker.ingest_slots());
+    let mut services = Services::new(config, process.files.clone(), extractor)?;
     let model = Counting::new("test/counting", 16, Path::new(&setting(LEDGER)));
     let model = model.answering(setting(MOST_CALLS).parse().unwrap_or(usize::MAX));
     services.embedders = Embedders::new(Arc::new(model), []);
