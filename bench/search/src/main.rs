@@ -47,6 +47,9 @@ struct Asked {
     /// Searches per way of searching
     #[arg(long, default_value_t = 800)]
     searches: usize,
+    /// Only ways whose name has this in it
+    #[arg(long, default_value = "")]
+    only: String,
     /// Searches under way at once
     #[arg(long, default_value_t = 8)]
     in_flight: usize,
@@ -130,7 +133,7 @@ async fn run(asked: &Asked) -> Result<()> {
         println!("{}", json!({ "step": "index", "s": started.elapsed().as_secs_f64() }));
     }
     if does(Step::Search) {
-        for way in WAYS {
+        for way in WAYS.into_iter().filter(|way| way.name.contains(&asked.only)) {
             println!("{}", measure(&db, org, way, asked).await?);
         }
     }

@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// Documents up to which a label counts as rare.
-const FEW_DOCUMENTS: i64 = 5_000;
+const FEW_DOCUMENTS: i64 = 1_000;
 /// Chunks up to which they are found first.
-const FEW_CHUNKS: i64 = 20_000;
+const FEW_CHUNKS: i64 = 5_000;
 
 /// What hits must satisfy; what is not set does not narrow.
 #[derive(Debug, Clone, Default)]
