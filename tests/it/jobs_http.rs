@@ -303,7 +303,18 @@ async fn the_kinds_that_exist_are_listed_with_what_they_take() {
     let site = quiet().await;
     let kinds = site.admin.list("/v1/kinds").await;
     let names: Vec<_> = kinds.iter().map(|kind| kind["kind"].as_str().unwrap()).collect();
-    assert_eq!(names, ["analysis.run", "document.ingest", "feed.poll", "file.erase", "jobs.bulk"]);
+    assert_eq!(
+        names,
+        [
+            "analysis.run",
+            "document.erase",
+            "document.ingest",
+            "embeddings.build",
+            "feed.poll",
+            "file.erase",
+            "jobs.bulk",
+        ]
+    );
     for kind in &kinds {
         assert!(kind["about"].as_str().is_some_and(|about| about.ends_with('.')), "{kind}");
         assert!(kind["args_schema"]["properties"].is_object() && kind["timeout_s"].as_i64() > Some(0), "{kind}");

@@ -235,12 +235,13 @@ async fn what_only_helps_those_who_run_gristmill_is_shown_to_them_only() {
     let admin = site.organization("acme", &["admin"]).await;
     let org = admin.get("/v1/me").await.is(200).json["organization"]["id"].as_str().unwrap().to_owned();
     let reader = site.key(&format!("/v1/orgs/{org}"), &["read"]).await;
-    // Nobody listens there, which the cause says.
     let body = json!({ "kind": "document.ingest", "max_attempts": 1,
                        "args": { "document_id": admin.text(MILL, json!({})).await["id"], "version_id": "ver_01h455vb4pex5vsknk084sn02q" } });
     let job = admin.ended(&admin.post("/v1/jobs", &body).await.is(202).json).await;
     assert_eq!(job["error"]["code"], "document-gone");
-    let unreachable = json!({ "source": { "type": "url", "url": "http://127.0.0.1:9/" } });
+    // Nobody listens there, which the cause says.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let unreachable = json!({ "source": { "type": "url", "url": format!("http://{nobody}/") } });
     let job = admin.post("/v1/documents", &unreachable).await.is(202).json["job"]["id"].as_str().unwrap().to_owned();
     let path = format!("/v1/jobs/{job}");
     let seen = admin.until(&path, |job| !job["error"].is_null()).await;

@@ -92,7 +92,8 @@ impl Capacity {
     }
 }
 
-/// How many jobs to claim ahead: twice what `slots` get through while a claim takes, and never more than `slots`.
+/// How many jobs to claim ahead: four times what `slots` get through while a claim takes, for jobs that started together
+/// end together; and never more than `slots`.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -103,7 +104,7 @@ fn ahead(slots: usize, claim_s: f64, run_s: f64) -> usize {
     if run_s >= SHORT.as_secs_f64() {
         return 0;
     }
-    let meanwhile = 2.0 * claim_s / run_s.max(f64::EPSILON);
+    let meanwhile = 4.0 * claim_s / run_s.max(f64::EPSILON);
     (slots as f64 * meanwhile.min(1.0)).ceil() as usize
 }
 
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn as_many_as_the_slots_get_through_while_a_claim_takes() {
-        assert_eq!(ahead(100, 0.005, 0.05), 20);
+        assert_eq!(ahead(100, 0.005, 0.05), 40);
         assert_eq!(ahead(100, 0.005, 0.000_01), 100);
         assert_eq!(ahead(4, 0.005, 0.9), 1);
         assert_eq!(ahead(100, 0.005, 60.0), 0);
