@@ -99,7 +99,6 @@ async fn analyse() -> Result<()> {
     let url = variable("BENCH_POSTGRES").ok_or("BENCH_POSTGRES is not set")?;
     let mut owner = PgConnection::connect(&url).await?;
     owner.execute("VACUUM (ANALYZE) jobs").await?;
-    owner.execute("CHECKPOINT").await?;
     Ok(owner.close().await?)
 }
 
