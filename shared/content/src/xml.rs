@@ -10,6 +10,8 @@ use std::ops::Deref;
 use quick_xml::events::{BytesEnd, BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 
+use crate::ContentError;
+
 /// Deeper nesting than this is no document: Word writes some 30 levels for a table in a table in a text box.
 const MAX_DEPTH: usize = 2_000;
 
@@ -116,6 +118,29 @@ impl<'a> Xml<'a> {
                 }
                 Event::Eof => return if self.depth == 0 { Ok(None) } else { Err(Malformed) },
                 _ => {}
+            }
+        }
+    }
+
+    /// Feeds `reader` every node to the end; false if the source breaks off. `enter` may take what is inside by itself.
+    pub(crate) fn feed<R>(
+        &mut self,
+        reader: &mut R,
+        enter: fn(&mut R, &Tag<'_>, &mut Xml<'_>) -> Result<(), Malformed>,
+        leave: fn(&mut R, &str) -> Result<(), ContentError>,
+        write: fn(&mut R, &str),
+    ) -> Result<bool, ContentError> {
+        loop {
+            match self.next() {
+                Ok(Some(Node::Open(tag))) => {
+                    if enter(reader, &tag, self).is_err() {
+                        return Ok(false);
+                    }
+                }
+                Ok(Some(Node::Close(name))) => leave(reader, &name)?,
+                Ok(Some(Node::Text(text))) => write(reader, &text),
+                Ok(None) => return Ok(true),
+                Err(Malformed) => return Ok(false),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Due rows' ids go to the delivery: a bounded window of them, never the backlog.
 //!
-//! A look reads what waits lane by lane, lets [`pick`](crate::pick) choose, puts the chosen into the window, and sends them. One dispatcher looks at a time, so limits are exact; any number may run.
+//! A look reads what waits lane by lane, lets [`pick`](crate::pick) choose, puts the chosen into the window, and sends
+//! them. One dispatcher looks at a time, so limits are exact; any number may run.
 //! The scheduler's *leads*: it looks by itself. Those of processes that submit jobs *follow*: they look when nudged, so
 //! that a job that meets an idle system is on its way right after its commit.
 

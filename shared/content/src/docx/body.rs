@@ -5,7 +5,7 @@ use super::notes::Notes;
 use super::numbering::{Marker, Numbering};
 use super::styles::Styles;
 use crate::flow::Flow;
-use crate::xml::{Node, Tag, Xml};
+use crate::xml::{Malformed, Tag, Xml};
 use crate::{BlockKind, ContentError};
 
 /// Levels of nested lists that are shown by indentation.
@@ -47,27 +47,16 @@ impl<'a> Body<'a> {
 
     /// Reads a source to its end; false if it breaks off.
     pub(super) fn read(&mut self, xml: &mut Xml<'_>) -> Result<bool, ContentError> {
-        loop {
-            let went_on = match xml.next() {
-                Ok(Some(Node::Open(tag))) => self.enter(&tag, xml),
-                Ok(Some(Node::Close(name))) => {
-                    self.leave(&name)?;
-                    Ok(())
-                }
-                Ok(Some(Node::Text(_))) => Ok(()),
-                Ok(None) => return Ok(true),
-                Err(malformed) => Err(malformed),
-            };
-            if went_on.is_err() {
-                while !self.open.is_empty() {
-                    self.end_paragraph()?;
-                }
-                return Ok(false);
+        let whole = xml.feed(self, Self::enter, Self::leave, |_, _| ())?;
+        if !whole {
+            while !self.open.is_empty() {
+                self.end_paragraph()?;
             }
         }
+        Ok(whole)
     }
 
-    fn enter(&mut self, tag: &Tag<'_>, xml: &mut Xml<'_>) -> Result<(), crate::xml::Malformed> {
+    fn enter(&mut self, tag: &Tag<'_>, xml: &mut Xml<'_>) -> Result<(), Malformed> {
         let value = || tag.attr("val");
         match tag.name() {
             // What was deleted or moved away, what was before a change, what older programs are to show instead, what

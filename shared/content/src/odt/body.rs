@@ -65,27 +65,13 @@ impl<'a> Body<'a> {
 
     /// Reads a source to its end; false if it breaks off.
     pub(super) fn read(&mut self, xml: &mut Xml<'_>) -> Result<bool, ContentError> {
-        loop {
-            let went_on = match xml.next() {
-                Ok(Some(Node::Open(tag))) => self.enter(&tag, xml),
-                Ok(Some(Node::Close(name))) => {
-                    self.leave(&name)?;
-                    Ok(())
-                }
-                Ok(Some(Node::Text(text))) => {
-                    self.write(&text);
-                    Ok(())
-                }
-                Ok(None) => return Ok(true),
-                Err(malformed) => Err(malformed),
-            };
-            if went_on.is_err() {
-                while !self.open.is_empty() {
-                    self.end_paragraph()?;
-                }
-                return Ok(false);
+        let whole = xml.feed(self, Self::enter, Self::leave, Self::write)?;
+        if !whole {
+            while !self.open.is_empty() {
+                self.end_paragraph()?;
             }
         }
+        Ok(whole)
     }
 
     fn enter(&mut self, tag: &Tag<'_>, xml: &mut Xml<'_>) -> Result<(), Malformed> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::relation_id;
 use crate::flow::Flow;
-use crate::xml::{Malformed, Node, Tag, Xml};
+use crate::xml::{Malformed, Tag, Xml};
 use crate::{BlockKind, ContentError};
 
 /// Levels of lists that are shown by indentation.
@@ -79,22 +79,11 @@ impl<'a> Slide<'a> {
 
     /// Reads a source to its end; false if it breaks off. A title that stands behind other shapes is moved before them.
     pub(super) fn read(&mut self, xml: &mut Xml<'_>) -> Result<bool, ContentError> {
-        loop {
-            let went_on = match xml.next() {
-                Ok(Some(Node::Open(tag))) => self.enter(&tag, xml),
-                Ok(Some(Node::Close(name))) => {
-                    self.leave(&name)?;
-                    Ok(())
-                }
-                Ok(Some(Node::Text(_))) => Ok(()),
-                Ok(None) => return Ok(true),
-                Err(malformed) => Err(malformed),
-            };
-            if went_on.is_err() {
-                self.end_shape()?;
-                return Ok(false);
-            }
+        let whole = xml.feed(self, Self::enter, Self::leave, |_, _| ())?;
+        if !whole {
+            self.end_shape()?;
         }
+        Ok(whole)
     }
 
     fn enter(&mut self, tag: &Tag<'_>, xml: &mut Xml<'_>) -> Result<(), Malformed> {
